@@ -1,0 +1,1 @@
+"""What every service shares: time, stores, outbox, relay, consumer, Kafka, HTTP."""

@@ -1,0 +1,119 @@
+"""One database per service: SQLite (one file, no server) or PostgreSQL, behind SQLAlchemy Core.
+
+Everything that a service writes in one step (state, applied sequences, offsets, outbox) goes through
+one transaction of this class.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from libs.runtime.errors import Transient
+
+SQLITE_BUSY_TIMEOUT_S = 30
+
+
+class Database:
+    """`url` is `sqlite:///FILE` or `postgresql://…`. Thread-safe.
+
+    SQLite runs in WAL mode with synchronous=FULL: a commit is on the disk when it returns. A write
+    transaction takes SQLite's write lock at once (BEGIN IMMEDIATE), so it never fails half-way for
+    having read first.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url: URL = _dialect_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = _engine(self.url, pool_size)
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+
+    def create(self, metadata: MetaData) -> None:
+        """Create the tables that are not there yet."""
+        with self.transaction() as connection:
+            if not self.is_sqlite:
+                # Two processes that start at once must not create the same table twice.
+                connection.execute(text("SELECT pg_advisory_xact_lock(4711)"))
+            metadata.create_all(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One write transaction: committed at the end, rolled back on any error.
+
+        Raises Transient when the database cannot be reached, is locked, or its disk is full.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.execution_options(bitacora_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A consistent read: one snapshot for all its queries. Raises Transient as above."""
+        with self._translated(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise Transient("database_unavailable", str(error.orig)[:300]) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Transient("database_unavailable", str(error.orig)[:300]) from error
+            raise
+
+
+def _dialect_url(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        raise ValueError(f"a database URL must begin with sqlite: or postgresql:, not {url[:20]!r}")
+    return parsed
+
+
+def _engine(url: URL, pool_size: int) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("bitacora_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,244 @@
+"""The outbox: what a service says, in the same transaction as the state that makes it say so.
+
+Two kinds of rows: events of the service's own streams (numbered 1, 2, 3 … and hash-chained per
+stream) and commands (to `tickets.commands`). The relay sends them to Kafka in order of `position`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    text,
+)
+
+from libs.events import CommandEnvelope, Event, EventEnvelope, encode_command
+from libs.events.chain import GENESIS
+from libs.events.topics import TICKETS_COMMANDS
+from libs.runtime.clock import Clock
+from libs.runtime.mapper import StoredFrame, pack_headers, record_event
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingEvent:
+    topic: str
+    stream_id: str
+    event: Event
+    time: datetime
+    actor: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """A Kafka message as bytes: commands and parked messages."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Outgoing:
+    """Collects what one transaction says. Not thread-safe; lives as long as the transaction."""
+
+    def __init__(self, source: str, clock: Clock) -> None:
+        self.source = source
+        self._clock = clock
+        self.pending: list[_PendingEvent | RawMessage] = []
+
+    def event(  # noqa: PLR0913 - the envelope has that many parts
+        self,
+        topic: str,
+        stream_id: str,
+        event: Event,
+        *,
+        time: datetime | None = None,
+        actor: str,
+        cause: EventEnvelope | CommandEnvelope | None = None,
+    ) -> None:
+        """Say a fact on a stream of this service. `time` defaults to now; `cause` links it."""
+        correlation, causation, traceparent = links(cause)
+        self.pending.append(
+            _PendingEvent(
+                topic,
+                stream_id,
+                event,
+                time or self._clock.now(),
+                actor,
+                correlation,
+                causation,
+                traceparent,
+            )
+        )
+
+    def command(self, command: CommandEnvelope) -> None:
+        """Ask intake for something. `command.command_id` must be derived from the cause, so that
+        the same cause asks only once however often it is processed."""
+        command.source = command.source or self.source
+        key, value, headers = encode_command(command)
+        self.pending.append(RawMessage(TICKETS_COMMANDS, key, value, headers))
+
+    def raw(self, message: RawMessage) -> None:
+        """A message as it is: used for parking."""
+        self.pending.append(message)
+
+
+def links(cause: EventEnvelope | CommandEnvelope | None) -> tuple[str, str, str | None]:
+    """(correlation id, causation id, traceparent) for what `cause` leads to."""
+    if cause is None:
+        return "", "", None
+    own = cause.id if isinstance(cause, EventEnvelope) else cause.command_id
+    return cause.correlation_id or own, own, cause.traceparent
+
+
+class Outbox:
+    """The tables `outbox` and `outbox_streams` in the database of one service."""
+
+    def __init__(self, metadata: MetaData, source: str, clock: Clock) -> None:
+        self.source = source
+        self.clock = clock
+        self.rows = Table(
+            "outbox",
+            metadata,
+            Column("position", BigKey, primary_key=True, autoincrement=True),
+            Column("topic", String(249), nullable=False),
+            Column("stream_id", String(250)),
+            Column("sequence", BigInteger),
+            Column("type", String(200)),
+            Column("key", LargeBinary),
+            Column("meta", LargeBinary, nullable=False),
+            Column("data", LargeBinary),
+            UniqueConstraint("topic", "stream_id", "sequence"),
+            sqlite_autoincrement=True,
+        )
+        self.streams = Table(
+            "outbox_streams",
+            metadata,
+            Column("topic", String(249), primary_key=True),
+            Column("stream_id", String(250), primary_key=True),
+            Column("sequence", BigInteger, nullable=False),
+            Column("hash", String(64), nullable=False),
+        )
+
+    def open(self) -> Outgoing:
+        return Outgoing(self.source, self.clock)
+
+    def flush(self, connection: Connection, outgoing: Outgoing) -> int:
+        """Write what was collected, numbered and chained. Returns the number of rows.
+
+        On PostgreSQL the table is locked first, so that positions commit in order and a tailing
+        relay cannot pass over one.
+        """
+        if not outgoing.pending:
+            return 0
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE outbox IN EXCLUSIVE MODE"))
+        heads = self._heads(connection, outgoing)
+        touched: dict[tuple[str, str], tuple[int, str]] = {}
+        recorded_at = self.clock.now()
+        rows: list[dict[str, Any]] = []
+        for item in outgoing.pending:
+            if isinstance(item, RawMessage):
+                rows.append(_raw_row(item))
+                continue
+            stream = (item.topic, item.stream_id)
+            sequence, previous_hash = touched.get(stream) or heads.get(stream) or (0, GENESIS)
+            frame = record_event(
+                item.event,
+                stream_id=item.stream_id,
+                sequence=sequence + 1,
+                time=item.time,
+                recorded_time=recorded_at,
+                actor=item.actor,
+                correlation_id=item.correlation_id,
+                causation_id=item.causation_id,
+                traceparent=item.traceparent,
+                previous_hash=previous_hash,
+            )
+            touched[stream] = (frame.sequence, frame.hash)
+            rows.append(_event_row(item.topic, frame))
+        connection.execute(insert(self.rows), rows)
+        self._save_heads(connection, heads, touched)
+        outgoing.pending.clear()
+        return len(rows)
+
+    def _heads(
+        self, connection: Connection, outgoing: Outgoing
+    ) -> dict[tuple[str, str], tuple[int, str]]:
+        ids = {item.stream_id for item in outgoing.pending if isinstance(item, _PendingEvent)}
+        if not ids:
+            return {}
+        s = self.streams.c
+        query = select(s.topic, s.stream_id, s.sequence, s.hash).where(s.stream_id.in_(ids))
+        return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(query)}
+
+    def _save_heads(
+        self,
+        connection: Connection,
+        heads: dict[tuple[str, str], tuple[int, str]],
+        touched: dict[tuple[str, str], tuple[int, str]],
+    ) -> None:
+        new = [
+            {"topic": key[0], "stream_id": key[1], "sequence": value[0], "hash": value[1]}
+            for key, value in touched.items()
+            if key not in heads
+        ]
+        old = [
+            {"b_topic": key[0], "b_stream": key[1], "sequence": value[0], "hash": value[1]}
+            for key, value in touched.items()
+            if key in heads
+        ]
+        if new:
+            connection.execute(insert(self.streams), new)
+        if old:
+            s = self.streams
+            update = (
+                s.update()
+                .where(s.c.topic == bindparam("b_topic"), s.c.stream_id == bindparam("b_stream"))
+                .values(sequence=bindparam("sequence"), hash=bindparam("hash"))
+            )
+            connection.execute(update, old)
+
+
+def _event_row(topic: str, frame: StoredFrame) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "stream_id": frame.stream_id,
+        "sequence": frame.sequence,
+        "type": frame.type,
+        "key": None,
+        "meta": frame.meta,
+        "data": frame.data,
+    }
+
+
+def _raw_row(message: RawMessage) -> dict[str, Any]:
+    return {
+        "topic": message.topic,
+        "stream_id": None,
+        "sequence": None,
+        "type": None,
+        "key": message.key,
+        "meta": pack_headers(message.headers),
+        "data": message.value,
+    }
