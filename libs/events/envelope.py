@@ -151,7 +151,7 @@ class Malformed:
     sequence: int | None = None
 
 
-class _Bad(Exception):  # noqa: N818 - private control flow, never leaves this module
+class _Bad(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
@@ -262,7 +262,9 @@ def decode_command(value: bytes | None, headers: RawHeaders) -> CommandEnvelope 
             time=_instant(attributes, "ce_time") if "ce_time" in attributes else None,
             correlation_id=attributes.get("ce_correlationid", ""),
             causation_id=attributes.get("ce_causationid", ""),
-            expected_sequence=None if expected is None else _number(attributes, "ce_expectedsequence"),
+            expected_sequence=None
+            if expected is None
+            else _number(attributes, "ce_expectedsequence"),
             traceparent=attributes.get("traceparent"),
             source=attributes.get("ce_source", ""),
         )
@@ -310,7 +312,7 @@ def _uuid(attributes: Mapping[str, str], name: str) -> str:
 
 def _number(attributes: Mapping[str, str], name: str) -> int:
     text = _text(attributes, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - fits into 64 bits
         raise _Bad("bad_header", f"header {name} is not a number: {text[:100]!r}")
     number = int(text)
     if name == "ce_sequence" and number < 1:

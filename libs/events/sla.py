@@ -30,7 +30,9 @@ class ClockEvent(Event):
     policy_version: int = Field(ge=1)
     calendar: Word
     calendar_version: int = Field(ge=1)
-    live: bool = Field(True, description="False for imported history: a verdict, not a call to act.")
+    live: bool = Field(
+        True, description="False for imported history: a verdict, not a call to act."
+    )
 
 
 @EVENTS.register("bitacora.ClockStarted.v1")

@@ -64,7 +64,7 @@ class Database:
         """A consistent read: one snapshot for all its queries. Raises Transient as above."""
         with self._translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+                connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 

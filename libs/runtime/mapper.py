@@ -38,7 +38,7 @@ def protect(event: Event) -> bytes:
     return event.model_dump_json(exclude_defaults=True).encode()
 
 
-def record_event(  # noqa: PLR0913 - the envelope has that many parts
+def record_event(
     event: Event,
     *,
     stream_id: str,
@@ -80,7 +80,7 @@ def record_event(  # noqa: PLR0913 - the envelope has that many parts
     return StoredFrame(stream_id, sequence, event.TYPE, digest, to_json(meta), data)
 
 
-def envelope_of(  # noqa: PLR0913
+def envelope_of(
     *,
     source: str,
     type_name: str,
@@ -113,7 +113,10 @@ def envelope_of(  # noqa: PLR0913
 def pack_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     """Kafka headers as JSON; values in base64, because they may be any bytes, or null."""
     return to_json(
-        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers]
+        [
+            [name, None if value is None else base64.b64encode(value).decode()]
+            for name, value in headers
+        ]
     )
 
 

@@ -66,7 +66,7 @@ class Outgoing:
         self._clock = clock
         self.pending: list[_PendingEvent | RawMessage] = []
 
-    def event(  # noqa: PLR0913 - the envelope has that many parts
+    def event(
         self,
         topic: str,
         stream_id: str,

@@ -23,7 +23,9 @@ T = TypeVar("T")
 class ServiceStore:
     """`metadata` holds the service's own tables; the outbox's are added to it."""
 
-    def __init__(self, database: Database, metadata: MetaData, *, source: str, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, metadata: MetaData, *, source: str, clock: Clock
+    ) -> None:
         self.database = database
         self.metadata = metadata
         self.clock = clock
