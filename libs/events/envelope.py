@@ -158,28 +158,63 @@ class _Bad(Exception):
         self.detail = detail
 
 
-def encode_event(envelope: EventEnvelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of the Kafka record."""
+def event_headers(  # noqa: PLR0913 - the envelope has that many parts
+    *,
+    source: str,
+    type_name: str,
+    stream_id: str,
+    sequence: int,
+    position: int,
+    time: str,
+    recorded_time: str,
+    actor: str,
+    correlation_id: str,
+    causation_id: str,
+    previous_hash: str,
+    hash_: str,
+    traceparent: str | None,
+) -> list[tuple[str, bytes]]:
+    """The headers of an event's Kafka record; times are already RFC 3339 text."""
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", envelope.id.encode()),
-        ("ce_source", envelope.source.encode()),
-        ("ce_type", envelope.type.encode()),
-        ("ce_subject", envelope.stream_id.encode()),
-        ("ce_time", format_time(envelope.time).encode()),
-        ("ce_recordedtime", format_time(envelope.recorded_time).encode()),
-        ("ce_sequence", b"%d" % envelope.sequence),
-        ("ce_position", b"%d" % envelope.position),
-        ("ce_correlationid", envelope.correlation_id.encode()),
-        ("ce_causationid", envelope.causation_id.encode()),
-        ("ce_actor", envelope.actor.encode()),
-        ("ce_dataschema", (SCHEMA_BASE + envelope.type).encode()),
-        ("ce_previoushash", envelope.previous_hash.encode()),
-        ("ce_hash", envelope.hash.encode()),
+        ("ce_id", f"{stream_id}:{sequence}".encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", type_name.encode()),
+        ("ce_subject", stream_id.encode()),
+        ("ce_time", time.encode()),
+        ("ce_recordedtime", recorded_time.encode()),
+        ("ce_sequence", b"%d" % sequence),
+        ("ce_position", b"%d" % position),
+        ("ce_correlationid", correlation_id.encode()),
+        ("ce_causationid", causation_id.encode()),
+        ("ce_actor", actor.encode()),
+        ("ce_dataschema", (SCHEMA_BASE + type_name).encode()),
+        ("ce_previoushash", previous_hash.encode()),
+        ("ce_hash", hash_.encode()),
         ("content-type", b"application/json"),
     ]
-    if envelope.traceparent:
-        headers.append(("traceparent", envelope.traceparent.encode()))
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode()))
+    return headers
+
+
+def encode_event(envelope: EventEnvelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """Key, value and headers of the Kafka record."""
+    headers = event_headers(
+        source=envelope.source,
+        type_name=envelope.type,
+        stream_id=envelope.stream_id,
+        sequence=envelope.sequence,
+        position=envelope.position,
+        time=format_time(envelope.time),
+        recorded_time=format_time(envelope.recorded_time),
+        actor=envelope.actor,
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.causation_id,
+        previous_hash=envelope.previous_hash,
+        hash_=envelope.hash,
+        traceparent=envelope.traceparent,
+    )
     return envelope.stream_id.encode(), envelope.data, headers
 
 

@@ -55,7 +55,7 @@ class RawMessage:
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class Outgoing:
@@ -65,6 +65,8 @@ class Outgoing:
         self.source = source
         self._clock = clock
         self.pending: list[_PendingEvent | RawMessage] = []
+        self.appended = 0
+        """Events that this transaction appended to an event store (they have a relay of their own)."""
 
     def event(
         self,

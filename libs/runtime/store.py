@@ -30,8 +30,7 @@ class ServiceStore:
         self.metadata = metadata
         self.clock = clock
         self.outbox = Outbox(metadata, source, clock)
-        self.said = asyncio.Event()
-        """Set after a commit that put something into the outbox."""
+        self._listeners: list[asyncio.Event] = []
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="reader")
 
@@ -40,12 +39,12 @@ class ServiceStore:
 
     def write_now(self, change: Callable[[Connection, Outgoing], T]) -> tuple[T, int]:
         """Run `change` in one transaction, in this thread. Returns its answer and the number of
-        outbox rows written. Raises whatever `change` raises (nothing is written then), and
+        messages that a relay now has to send. Raises whatever `change` raises (nothing is written then), and
         Transient when the database is not available."""
         with self.database.transaction() as connection:
             outgoing = self.outbox.open()
             answer = change(connection, outgoing)
-            said = self.outbox.flush(connection, outgoing)
+            said = self.outbox.flush(connection, outgoing) + outgoing.appended
         return answer, said
 
     async def write(self, change: Callable[[Connection, Outgoing], T]) -> T:
@@ -53,8 +52,15 @@ class ServiceStore:
         loop = asyncio.get_running_loop()
         answer, said = await loop.run_in_executor(self._writer, self.write_now, change)
         if said:
-            self.said.set()
+            for listener in self._listeners:
+                listener.set()
         return answer
+
+    def listen(self) -> asyncio.Event:
+        """An event that is set after each commit that gives a relay something to send."""
+        listener = asyncio.Event()
+        self._listeners.append(listener)
+        return listener
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` on one consistent snapshot, in a reader thread."""
