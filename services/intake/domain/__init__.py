@@ -1,0 +1,7 @@
+"""The rules of a ticket's life: pure functions from a command and a state to events."""
+
+from services.intake.domain.creation import follow_up
+from services.intake.domain.decide import decide
+from services.intake.domain.model import DecisionContext, DomainSettings, Refused
+
+__all__ = ["DecisionContext", "DomainSettings", "Refused", "decide", "follow_up"]
