@@ -1,0 +1,172 @@
+"""The Kafka edge of a consumer: polls through FastStream, retries, commits offsets, stops when told.
+
+FastStream polls batches and hands them over as they are (a parser that makes one bare message per
+batch and never looks at headers: a foreign header cannot lose a record). The work of a poll is done
+and committed to the database before its offsets are committed to Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+
+from libs.runtime.clock import monotonic_s
+from libs.runtime.errors import Transient
+
+log = structlog.get_logger()
+
+COMMIT_INTERVAL_S = 0.5
+POLL_TIMEOUT_MS = 10
+RETRY_DELAY_S_MAX = 5.0
+
+Work = Callable[[Sequence[Any]], Awaitable[int]]
+"""Does one poll's records, durably; returns how many were parked. Raises Transient to be retried."""
+
+
+class TooManyParked(Exception):
+    """More messages were parked within a minute than allowed: something is wrong for good."""
+
+
+class Feed:
+    """One consumer group's subscription in one process.
+
+    `fatal` resolves to the exception that must end the process (a bug, or TooManyParked); nothing
+    of the failed poll is acknowledged then. While the database is unreachable the feed retries and
+    `waiting` says why; Kafka's heartbeat goes on meanwhile, and after `max.poll.interval` another
+    member takes over, which the sequences make harmless.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        topics: Sequence[str],
+        work: Work,
+        *,
+        records_max: int,
+        parked_per_minute_max: int,
+    ) -> None:
+        self.group = group
+        self.topics = tuple(topics)
+        self._work = work
+        self._records_max = records_max
+        self._parked_per_minute_max = parked_per_minute_max
+        self._parked_at: deque[float] = deque()
+        self._to_commit: dict[TopicPartition, int] = {}
+        self._subscriber: Any = None
+        self._busy = asyncio.Lock()
+        self.fatal: asyncio.Future[BaseException] | None = None
+        self.waiting = ""
+        self.polled_at_s = monotonic_s()
+
+    def attach(self, broker: KafkaBroker) -> None:
+        """Declare the subscription on a broker that has not started yet."""
+        self.fatal = asyncio.get_running_loop().create_future()
+        self._subscriber = broker.subscriber(
+            *self.topics,
+            batch=True,
+            group_id=self.group,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            batch_timeout_ms=POLL_TIMEOUT_MS,
+            max_records=self._records_max,
+            max_partition_fetch_bytes=1024 * 1024,
+            fetch_max_wait_ms=250,
+            parser=self._parse,
+            decoder=_decode,
+        )
+        self._subscriber(self._handle)
+
+    async def commit_for_ever(self) -> None:
+        """Commit to Kafka what the database has, every half second, until cancelled."""
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is due. A failure is harmless: the records come again and are duplicates."""
+        consumer = self._subscriber.consumer if self._subscriber else None
+        if consumer is None or not self._to_commit:
+            return
+        due, self._to_commit = self._to_commit, {}
+        assigned = consumer.assignment()
+        offsets = {place: offset for place, offset in due.items() if place in assigned}
+        if not offsets:
+            return
+        try:
+            await consumer.commit(offsets)
+        except (KafkaError, ValueError) as error:
+            # ValueError: aiokafka refuses partitions that were taken away in this very moment.
+            log.info("offset_commit_failed", group=self.group, error=str(error)[:200])
+
+    @property
+    def consumer(self) -> Any:
+        return self._subscriber.consumer if self._subscriber else None
+
+    async def _parse(self, records: Any) -> KafkaAckableMessage:
+        return KafkaAckableMessage(
+            body=b"", raw_message=records, consumer=self._subscriber.consumer
+        )
+
+    async def _handle(self, records: Any) -> None:
+        # An empty context: FastStream's holds the message, and a timer made here would keep it.
+        task = asyncio.create_task(self._do(records), context=contextvars.Context())
+        await task
+
+    async def _do(self, records: Sequence[Any]) -> None:
+        if self.fatal is None or self.fatal.done():
+            await asyncio.Event().wait()  # the process is about to stop: take no more work
+        delay_s = 0.05
+        async with self._busy:
+            while True:
+                try:
+                    parked = await self._work(records)
+                    break
+                except Transient as error:
+                    self.waiting = error.detail
+                    log.warning("consumer_retries", group=self.group, error=error.detail)
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
+                except Exception as error:  # noqa: BLE001 - a bug: stop the process, acknowledge nothing
+                    log.exception("consumer_failed", group=self.group)
+                    self._stop(error)
+            self.waiting = ""
+            self.polled_at_s = monotonic_s()
+            for record in records:
+                place = TopicPartition(record.topic, record.partition)
+                self._to_commit[place] = record.offset + 1
+            self._count_parked(parked)
+
+    def _stop(self, error: BaseException) -> None:
+        if self.fatal is not None and not self.fatal.done():
+            self.fatal.set_result(error)
+        raise asyncio.CancelledError
+
+    def _count_parked(self, parked: int) -> None:
+        now_s = monotonic_s()
+        self._parked_at.extend([now_s] * min(parked, self._parked_per_minute_max + 1))
+        while self._parked_at and self._parked_at[0] < now_s - 60:
+            self._parked_at.popleft()
+        if len(self._parked_at) > self._parked_per_minute_max:
+            limit = self._parked_per_minute_max
+            error = TooManyParked(
+                f"consumer {self.group} parked more than {limit} messages within a minute and "
+                "stopped; look at `bitacora parked list`"
+            )
+            log.error("too_many_parked", group=self.group, per_minute_max=limit)
+            with contextlib.suppress(asyncio.CancelledError):
+                self._stop(error)
+
+
+async def _decode(message: Any) -> Any:
+    return message.raw_message

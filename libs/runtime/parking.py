@@ -1,0 +1,255 @@
+"""Parked messages: what a consumer could not decode or apply, kept with its reason.
+
+A row is written in the transaction that moves the consumer's offset past the message, together with
+the outbox row that publishes it on `<group>.parked`: a message is applied, or parked, never lost.
+An operator lists and shows parked messages and asks for a redrive; the consumer then applies them in
+its own transactions, in order of their streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    false,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
+
+from libs.events.envelope import format_time
+from libs.runtime.clock import Clock
+from libs.runtime.mapper import pack_headers, unpack_headers
+from libs.runtime.outbox import BigKey, Outgoing, RawMessage
+
+PARKED = Table(
+    "parked",
+    MetaData(),
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", LargeBinary, nullable=False),
+    Column("stream_id", String(250), index=True),
+    Column("sequence", BigInteger),
+    Column("code", String(100), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("parked_at", String(40), nullable=False),
+    Column("attempts", Integer, nullable=False, default=1),
+    Column("redrive", Boolean, nullable=False, default=False),
+)
+
+
+def add_parked_table(metadata: MetaData) -> None:
+    """Make the table `parked` a part of a service's own metadata."""
+    PARKED.to_metadata(metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """One parked message. `value` and header values are the bytes as they came (or None)."""
+
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    stream_id: str | None
+    sequence: int | None
+    code: str
+    detail: str
+    parked_at: str
+    attempts: int
+    redrive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message stood: its topic, partition and offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def park(  # noqa: PLR0913
+    connection: Connection,
+    outgoing: Outgoing,
+    *,
+    group: str,
+    clock: Clock,
+    record: Any,
+    code: str,
+    detail: str,
+    stream_id: str | None = None,
+    sequence: int | None = None,
+) -> None:
+    """Park one Kafka record (anything with topic, partition, offset, key, value, headers)."""
+    headers = [(str(name), value) for name, value in record.headers]
+    place = Place(record.topic, record.partition, record.offset)
+    row = {
+        "topic": place.topic,
+        "partition": place.partition,
+        "offset": place.offset,
+        "key": record.key,
+        "value": record.value,
+        "headers": pack_headers(headers),
+        "stream_id": stream_id,
+        "sequence": sequence,
+        "code": code,
+        "detail": detail,
+        "parked_at": format_time(clock.now()),
+        "attempts": 1,
+        "redrive": False,
+    }
+    connection.execute(insert(PARKED), [row])
+    why: list[tuple[str, bytes | None]] = [
+        ("bitacora-parked-code", code.encode()),
+        ("bitacora-parked-detail", detail.encode(errors="replace")),
+        ("bitacora-parked-from", f"{place.topic}:{place.partition}:{place.offset}".encode()),
+    ]
+    outgoing.raw(RawMessage(f"{group}.parked", record.key, record.value, [*headers, *why]))
+
+
+def list_parked(
+    connection: Connection, *, limit: int = 100, after: int = 0, stream_id: str | None = None
+) -> list[Parked]:
+    """The parked messages, oldest first."""
+    query = select(PARKED).where(PARKED.c.id > after).order_by(PARKED.c.id).limit(limit)
+    if stream_id is not None:
+        query = query.where(PARKED.c.stream_id == stream_id)
+    return [_parked(row) for row in connection.execute(query)]
+
+
+def count_parked(connection: Connection) -> dict[str, int]:
+    """How many messages are parked, by code."""
+    query = select(PARKED.c.code, func.count()).group_by(PARKED.c.code)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def get_parked(connection: Connection, parked_id: int) -> Parked | None:
+    row = connection.execute(select(PARKED).where(PARKED.c.id == parked_id)).first()
+    return _parked(row) if row else None
+
+
+def request_redrive(connection: Connection, ids: Iterable[int] | None = None) -> int:
+    """Mark messages (None: all) for another attempt by the consumer; returns how many."""
+    statement = update(PARKED).values(redrive=true())
+    if ids is not None:
+        statement = statement.where(PARKED.c.id.in_(list(ids)))
+    return connection.execute(statement).rowcount
+
+
+def discard_parked(connection: Connection, ids: Iterable[int]) -> int:
+    """Forget messages for good (they stay on the `<group>.parked` topic); returns how many."""
+    return connection.execute(delete(PARKED).where(PARKED.c.id.in_(list(ids)))).rowcount
+
+
+def redrive_requested(connection: Connection, limit: int = 500) -> list[Parked]:
+    """The messages to try again, in the order of their streams."""
+    query = (
+        select(PARKED)
+        .where(PARKED.c.redrive == true())
+        .order_by(PARKED.c.topic, PARKED.c.stream_id, PARKED.c.sequence, PARKED.c.id)
+        .limit(limit)
+    )
+    return [_parked(row) for row in connection.execute(query)]
+
+
+def waiting_behind(
+    connection: Connection, heads: Sequence[tuple[str, str, int]]
+) -> list[Parked]:
+    """The parked message that is next for each of these (topic, stream, last applied sequence)."""
+    if not heads:
+        return []
+    last = {(topic, stream): sequence for topic, stream, sequence in heads}
+    query = select(PARKED).where(PARKED.c.stream_id.in_([stream for _, stream, _ in heads]))
+    found = {}
+    for row in connection.execute(query.order_by(PARKED.c.id.desc())):
+        if last.get((row.topic, row.stream_id), -1) + 1 == row.sequence:
+            found[row.topic, row.stream_id] = _parked(row)
+    return list(found.values())
+
+
+def anything_parked(connection: Connection) -> bool:
+    return connection.execute(select(PARKED.c.id).limit(1)).first() is not None
+
+
+def remove(connection: Connection, parked: Parked) -> None:
+    connection.execute(delete(PARKED).where(PARKED.c.id == parked.id))
+
+
+def remove_applied(connection: Connection, heads: Sequence[tuple[str, str, int]]) -> None:
+    """Forget parked messages whose sequence has been applied meanwhile."""
+    for topic, stream_id, sequence in heads:
+        connection.execute(
+            delete(PARKED).where(
+                PARKED.c.topic == topic,
+                PARKED.c.stream_id == stream_id,
+                PARKED.c.sequence <= sequence,
+            )
+        )
+
+
+def failed_again(connection: Connection, parked: Parked, code: str, detail: str) -> None:
+    connection.execute(
+        update(PARKED)
+        .where(PARKED.c.id == parked.id)
+        .values(code=code, detail=detail, attempts=PARKED.c.attempts + 1, redrive=false())
+    )
+
+
+def _parked(row: Any) -> Parked:
+    return Parked(
+        id=row.id,
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.offset,
+        key=row.key,
+        value=row.value,
+        headers=unpack_headers(row.headers),
+        stream_id=row.stream_id,
+        sequence=row.sequence,
+        code=row.code,
+        detail=row.detail,
+        parked_at=row.parked_at,
+        attempts=row.attempts,
+        redrive=row.redrive,
+    )
+
+
+__all__ = [
+    "Parked",
+    "add_parked_table",
+    "anything_parked",
+    "count_parked",
+    "discard_parked",
+    "failed_again",
+    "get_parked",
+    "list_parked",
+    "park",
+        "redrive_requested",
+    "remove",
+    "remove_applied",
+    "request_redrive",
+    "waiting_behind",
+]
