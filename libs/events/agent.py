@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.events.base import Channel, Event, Value, Word
+from libs.events.base import Channel, Event, Tier, Value, Word
 from libs.events.registry import EVENTS
 
 Presence = Literal["online", "away", "offline"]
@@ -25,7 +25,7 @@ class AgentRegistered(Event):
     groups: tuple[Word, ...] = ()
     skills: tuple[Skill, ...] = ()
     languages: tuple[Word, ...] = ()
-    tiers: tuple[int, ...] = (1,)
+    tiers: tuple[Tier, ...] = (1,)
     capacity: int = Field(ge=0, le=10_000, description="Units of work held at once.")
     channels: tuple[Channel, ...] = Field((), description="Empty: every channel.")
 

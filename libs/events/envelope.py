@@ -6,46 +6,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from libs.events.base import Command, Event
 from libs.events.chain import chain_hash
+from libs.events.headers import (
+    SCHEMA_BASE,
+    BadMessage,
+    RawHeaders,
+    event_headers,
+    instant_of,
+    link_of,
+    number_of,
+    read_attributes,
+    read_data,
+    refuse_control_characters,
+    subject_of,
+    text_of,
+    uuid_of,
+)
 from libs.events.registry import COMMANDS, EVENTS, ContractError, InvalidData, UnknownType
+from libs.events.times import format_time, parse_time
 
 Headers = Sequence[tuple[str, bytes]]
-RawHeaders = Sequence[tuple[Any, Any]]
 
-SPEC_VERSION: Final = "1.0"
-CONTENT_TYPE: Final = "application/json"
-SCHEMA_BASE: Final = "urn:bitacora:schema:"
 TYPE_PREFIX: Final = "bitacora."
 
 
 def type_name(name: str, version: int = 1) -> str:
     """`TicketCreated`, 1 → `bitacora.TicketCreated.v1`."""
     return f"{TYPE_PREFIX}{name}.v{version}"
-
-
-def format_time(instant: datetime) -> str:
-    """RFC 3339 in UTC, ending in Z; microseconds only when there are any.
-
-    Raises ValueError for a datetime without a zone.
-    """
-    if instant.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def parse_time(text: str) -> datetime:
-    """The reverse of format_time. Raises ValueError for anything that is not RFC 3339 with a zone."""
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return instant.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +69,9 @@ class EventEnvelope:
     causation_id: str
     previous_hash: str
     hash: str
-    data: bytes
+    data: bytes = field(repr=False)  # personal data stays out of logs and tracebacks
     traceparent: str | None = None
-    _event: Event | UnknownEvent | None = None
+    _event: Event | UnknownEvent | None = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -151,53 +144,6 @@ class Malformed:
     sequence: int | None = None
 
 
-class _Bad(Exception):
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
-def event_headers(  # noqa: PLR0913 - the envelope has that many parts
-    *,
-    source: str,
-    type_name: str,
-    stream_id: str,
-    sequence: int,
-    position: int,
-    time: str,
-    recorded_time: str,
-    actor: str,
-    correlation_id: str,
-    causation_id: str,
-    previous_hash: str,
-    hash_: str,
-    traceparent: str | None,
-) -> list[tuple[str, bytes]]:
-    """The headers of an event's Kafka record; times are already RFC 3339 text."""
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", f"{stream_id}:{sequence}".encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", type_name.encode()),
-        ("ce_subject", stream_id.encode()),
-        ("ce_time", time.encode()),
-        ("ce_recordedtime", recorded_time.encode()),
-        ("ce_sequence", b"%d" % sequence),
-        ("ce_position", b"%d" % position),
-        ("ce_correlationid", correlation_id.encode()),
-        ("ce_causationid", causation_id.encode()),
-        ("ce_actor", actor.encode()),
-        ("ce_dataschema", (SCHEMA_BASE + type_name).encode()),
-        ("ce_previoushash", previous_hash.encode()),
-        ("ce_hash", hash_.encode()),
-        ("content-type", b"application/json"),
-    ]
-    if traceparent:
-        headers.append(("traceparent", traceparent.encode()))
-    return headers
-
-
 def encode_event(envelope: EventEnvelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of the Kafka record."""
     headers = event_headers(
@@ -244,34 +190,31 @@ def encode_command(envelope: CommandEnvelope) -> tuple[bytes, bytes, list[tuple[
 
 def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Malformed:
     """The event, decoded and validated, or what is wrong with the message. Never raises."""
-    try:
-        attributes = _attributes(headers)
-    except _Bad as bad:
-        return Malformed(bad.code, bad.detail)
-    stream_id = attributes.get("ce_subject")
+    stream_id: str | None = None
     sequence: int | None = None
     try:
-        if value is None:
-            raise _Bad("no_value", "the message has no value")
-        sequence = _number(attributes, "ce_sequence")
+        attributes = read_attributes(headers)
+        stream_id = subject_of(attributes)
+        data = read_data(value)
+        sequence = number_of(attributes, "ce_sequence")
         envelope = EventEnvelope(
-            source=_text(attributes, "ce_source"),
-            type=_text(attributes, "ce_type"),
-            stream_id=_text(attributes, "ce_subject"),
+            source=text_of(attributes, "ce_source"),
+            type=text_of(attributes, "ce_type"),
+            stream_id=text_of(attributes, "ce_subject"),
             sequence=sequence,
-            position=_number(attributes, "ce_position"),
-            time=_instant(attributes, "ce_time"),
-            recorded_time=_instant(attributes, "ce_recordedtime"),
-            actor=_text(attributes, "ce_actor"),
-            correlation_id=attributes.get("ce_correlationid", ""),
-            causation_id=attributes.get("ce_causationid", ""),
-            previous_hash=_text(attributes, "ce_previoushash"),
-            hash=_text(attributes, "ce_hash"),
-            data=value,
-            traceparent=attributes.get("traceparent"),
+            position=number_of(attributes, "ce_position"),
+            time=instant_of(attributes, "ce_time"),
+            recorded_time=instant_of(attributes, "ce_recordedtime"),
+            actor=text_of(attributes, "ce_actor"),
+            correlation_id=link_of(attributes, "ce_correlationid"),
+            causation_id=link_of(attributes, "ce_causationid"),
+            previous_hash=text_of(attributes, "ce_previoushash"),
+            hash=text_of(attributes, "ce_hash"),
+            data=data,
+            traceparent=link_of(attributes, "traceparent") or None,
         )
         _ = envelope.event
-    except _Bad as bad:
+    except BadMessage as bad:
         return Malformed(bad.code, bad.detail, stream_id, sequence)
     except InvalidData as error:
         return Malformed("invalid_data", str(error)[:500], stream_id, sequence)
@@ -280,87 +223,33 @@ def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Ma
 
 def decode_command(value: bytes | None, headers: RawHeaders) -> CommandEnvelope | Malformed:
     """The command, decoded and validated, or what is wrong with the message. Never raises."""
+    ticket_id: str | None = None
     try:
-        attributes = _attributes(headers)
-    except _Bad as bad:
-        return Malformed(bad.code, bad.detail)
-    ticket_id = attributes.get("ce_subject")
-    try:
-        if value is None:
-            raise _Bad("no_value", "the message has no value")
+        attributes = read_attributes(headers)
+        ticket_id = subject_of(attributes)
+        refuse_control_characters(attributes)
+        data = read_data(value)
         expected = attributes.get("ce_expectedsequence")
         return CommandEnvelope(
-            command_id=_text(attributes, "ce_id"),
-            ticket_id=_uuid(attributes, "ce_subject"),
-            command=COMMANDS.decode(_text(attributes, "ce_type"), value),
-            actor=_text(attributes, "ce_actor"),
-            time=_instant(attributes, "ce_time") if "ce_time" in attributes else None,
-            correlation_id=attributes.get("ce_correlationid", ""),
-            causation_id=attributes.get("ce_causationid", ""),
+            command_id=text_of(attributes, "ce_id"),
+            ticket_id=uuid_of(attributes, "ce_subject"),
+            command=COMMANDS.decode(text_of(attributes, "ce_type"), data),
+            actor=text_of(attributes, "ce_actor"),
+            time=instant_of(attributes, "ce_time") if "ce_time" in attributes else None,
+            correlation_id=link_of(attributes, "ce_correlationid"),
+            causation_id=link_of(attributes, "ce_causationid"),
             expected_sequence=None
             if expected is None
-            else _number(attributes, "ce_expectedsequence"),
-            traceparent=attributes.get("traceparent"),
-            source=attributes.get("ce_source", ""),
+            else number_of(attributes, "ce_expectedsequence"),
+            traceparent=link_of(attributes, "traceparent") or None,
+            source=link_of(attributes, "ce_source"),
         )
-    except _Bad as bad:
+    except BadMessage as bad:
         return Malformed(bad.code, bad.detail, ticket_id)
     except UnknownType as error:
         return Malformed("unknown_type", str(error)[:500], ticket_id)
     except ContractError as error:
         return Malformed("invalid_data", str(error)[:500], ticket_id)
-
-
-def _attributes(headers: RawHeaders) -> dict[str, str]:
-    try:
-        return {name: value.decode() for name, value in headers}
-    except (AttributeError, UnicodeDecodeError, TypeError):
-        pass
-    # A header that no attribute needs may be anything; one of ours must be text.
-    result: dict[str, str] = {}
-    for name, value in headers:
-        if not isinstance(name, str) or not (name.startswith("ce_") or name == "traceparent"):
-            continue
-        if value is None:
-            raise _Bad("null_header", f"header {name} is null")
-        try:
-            result[name] = bytes(value).decode()
-        except UnicodeDecodeError as error:
-            raise _Bad("bad_header", f"header {name} is not UTF-8") from error
-    return result
-
-
-def _text(attributes: Mapping[str, str], name: str) -> str:
-    value = attributes.get(name)
-    if not value:
-        raise _Bad("missing_header", f"header {name} is missing")
-    return value
-
-
-def _uuid(attributes: Mapping[str, str], name: str) -> str:
-    text = _text(attributes, name)
-    try:
-        return str(UUID(text))
-    except ValueError as error:
-        raise _Bad("bad_header", f"header {name} is not a UUID: {text[:100]!r}") from error
-
-
-def _number(attributes: Mapping[str, str], name: str) -> int:
-    text = _text(attributes, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - fits into 64 bits
-        raise _Bad("bad_header", f"header {name} is not a number: {text[:100]!r}")
-    number = int(text)
-    if name == "ce_sequence" and number < 1:
-        raise _Bad("impossible_sequence", "sequences count from 1")
-    return number
-
-
-def _instant(attributes: Mapping[str, str], name: str) -> datetime:
-    text = _text(attributes, name)
-    try:
-        return parse_time(text)
-    except (ValueError, OverflowError) as error:
-        raise _Bad("bad_header", f"header {name} is not a time: {text[:100]!r}") from error
 
 
 __all__ = [
@@ -374,6 +263,7 @@ __all__ = [
     "decode_event",
     "encode_command",
     "encode_event",
+    "event_headers",
     "format_time",
     "parse_time",
 ]

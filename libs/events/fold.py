@@ -1,7 +1,9 @@
 """The public fold: `evolve(state, event) -> state`, total and pure.
 
 Intake decides on this state; a data team or an auditor who folds the same stream sees the same
-ticket. It never raises: an event that makes no sense in a state changes only the bookkeeping fields.
+ticket. It never raises: an event of another kind of stream, or of a type that this version does not
+know, changes only `sequence` and `updated_at`; an event that no owner would have recorded in that
+state is applied as far as it goes. Give it each event once, in order of `sequence`.
 """
 
 from __future__ import annotations
@@ -72,7 +74,11 @@ class Ticket:
 
 
 def evolve(state: Ticket | None, envelope: EventEnvelope) -> Ticket:
-    """The ticket after this event. `state` is None before the first one."""
+    """The ticket after this event. `state` is None before the first one.
+
+    Raises InvalidData only for an envelope made by hand around data that never was an event:
+    `decode_event` gives none of those.
+    """
     before = state if state is not None else Ticket(id=envelope.stream_id)
     change = _CHANGES.get(type(envelope.event))
     changes = change(before, envelope.event, envelope) if change is not None else {}
@@ -98,7 +104,9 @@ def _copy(state: Ticket, changes: Changes) -> Ticket:
     return ticket
 
 
-def _created(_: Ticket, e: t.TicketCreated, at: EventEnvelope) -> Changes:
+def _created(s: Ticket, e: t.TicketCreated, at: EventEnvelope) -> Changes:
+    if s.created_at is not None:
+        return {}  # a ticket is created once; a second creation must not wipe it
     settled = e.status in (Status.SOLVED, Status.CLOSED)
     return {
         "number": e.number,
@@ -149,7 +157,8 @@ def _holder(s: Ticket, group: str | None, agent: str | None) -> Changes:
     if s.agent is None and s.group is not None and group == s.group:
         handed_over = False  # a person of the holding group took it
     else:
-        handed_over = before is not None and after is not None and before != after
+        other = before != after or (s.agent is None) is not (agent is None)
+        handed_over = before is not None and after is not None and other
     return {
         "group": group,
         "agent": agent,
@@ -171,9 +180,12 @@ def _status(s: Ticket, e: t.StatusChanged, at: EventEnvelope) -> Changes:
     was_settled = s.status in (Status.SOLVED, Status.CLOSED)
     if e.status is Status.SOLVED:
         if s.status is not Status.SOLVED:
-            changes |= {"solved_at": at.time, "solved_by": s.agent}
+            changes |= {"solved_at": at.time, "solved_by": s.agent, "closed_at": None}
     elif e.status is Status.CLOSED:
-        changes |= {"closed_at": at.time, "solved_at": s.solved_at or at.time}
+        if s.status is not Status.CLOSED:
+            changes["closed_at"] = at.time
+        if s.solved_at is None:  # closed without having been solved first: imports
+            changes |= {"solved_at": at.time, "solved_by": s.agent}
     elif was_settled:
         changes |= {"reopens": s.reopens + 1, "solved_at": None, "closed_at": None}
     return changes

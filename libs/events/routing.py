@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.events.base import Event, Value, Word
+from libs.events.base import Count, Event, Value, Word
 from libs.events.registry import EVENTS
 
 
@@ -20,7 +20,7 @@ class Candidate(Value):
 
 class RejectedCount(Value):
     reason: Word
-    agents: int
+    agents: Count = Field(ge=0)
 
 
 @EVENTS.register("bitacora.TicketRouted.v1")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.events.base import Event, Instant, Word
+from libs.events.base import Count, Event, Instant, Word
 from libs.events.registry import EVENTS
 
 Metric = Literal[
@@ -27,9 +27,9 @@ class ClockEvent(Event):
     ticket_id: Word
     metric: Metric
     policy: Word
-    policy_version: int = Field(ge=1)
+    policy_version: Count = Field(ge=1)
     calendar: Word
-    calendar_version: int = Field(ge=1)
+    calendar_version: Count = Field(ge=1)
     live: bool = Field(
         True, description="False for imported history: a verdict, not a call to act."
     )
@@ -38,20 +38,20 @@ class ClockEvent(Event):
 @EVENTS.register("bitacora.ClockStarted.v1")
 class ClockStarted(ClockEvent):
     at: Instant
-    target_s: int = Field(gt=0)
+    target_s: Count = Field(gt=0)
     due: Instant
 
 
 @EVENTS.register("bitacora.ClockPaused.v1")
 class ClockPaused(ClockEvent):
     at: Instant
-    elapsed_s: int = Field(ge=0)
+    elapsed_s: Count = Field(ge=0)
 
 
 @EVENTS.register("bitacora.ClockResumed.v1")
 class ClockResumed(ClockEvent):
     at: Instant
-    elapsed_s: int = Field(ge=0)
+    elapsed_s: Count = Field(ge=0)
     due: Instant
 
 
@@ -60,7 +60,7 @@ class ClockRetargeted(ClockEvent):
     """The priority or the policy changed: a new target for the original activation."""
 
     at: Instant
-    target_s: int = Field(gt=0)
+    target_s: Count = Field(gt=0)
     due: Instant | None = None
 
 
@@ -78,14 +78,14 @@ class SlaBreached(ClockEvent):
     """Exactly one per clock. `due` is the true due time, however late it was noticed."""
 
     due: Instant
-    target_s: int = Field(gt=0)
+    target_s: Count = Field(gt=0)
 
 
 @EVENTS.register("bitacora.ClockSatisfied.v1")
 class ClockSatisfied(ClockEvent):
     at: Instant
-    elapsed_s: int = Field(ge=0)
-    target_s: int = Field(gt=0)
+    elapsed_s: Count = Field(ge=0)
+    target_s: Count = Field(gt=0)
     breached: bool
 
 

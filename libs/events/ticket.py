@@ -13,6 +13,7 @@ from pydantic import Field
 
 from libs.events.base import (
     Channel,
+    Count,
     Event,
     Instant,
     Line,
@@ -20,6 +21,7 @@ from libs.events.base import (
     Priority,
     Status,
     Text,
+    Tier,
     Value,
     Word,
 )
@@ -48,7 +50,7 @@ class TicketCreated(Event):
     `group` and `agent` are set only by imports, whose first record may already name a holder.
     """
 
-    number: int = Field(ge=1, description="The number people quote; unique, never reused.")
+    number: Count = Field(ge=1, description="The number people quote; unique, never reused.")
     subject: Annotated[Line, PersonalData("requester.id")]
     description: Annotated[Text, PersonalData("requester.id")] = ""
     requester: Requester
@@ -142,8 +144,8 @@ class CustomFieldChanged(Event):
 class Escalated(Event):
     """The ticket moved to a higher tier (1 first answer, 2 specialists, 3 experts)."""
 
-    tier: int = Field(ge=1, le=3)
-    previous_tier: int = Field(ge=1, le=3)
+    tier: Tier
+    previous_tier: Tier
     cause: EscalationCause
     reason: Line | None = None
 
