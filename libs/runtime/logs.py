@@ -46,22 +46,7 @@ def configure_logging(service: str, *, log_format: str = "auto", level: str = "i
     `service`, `level`, `logger`, `timestamp` (UTC, real time) and `event`.
     """
     pretty = log_format == "pretty" or (log_format == "auto" and sys.stderr.isatty())
-
-    def add_service(_: Any, __: str, event: EventDict) -> EventDict:
-        event.setdefault("service", service)
-        return event
-
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        add_service,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        redact,
-    ]
+    shared = _route_structlog(service)
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if pretty
@@ -82,6 +67,26 @@ def configure_logging(service: str, *, log_format: str = "auto", level: str = "i
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+
+
+def _route_structlog(service: str) -> list[Processor]:
+    """Send structlog's events to the standard library's loggers. Returns the common processors."""
+
+    def add_service(_: Any, __: str, event: EventDict) -> EventDict:
+        event.setdefault("service", service)
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        add_service,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -90,12 +95,16 @@ def configure_logging(service: str, *, log_format: str = "auto", level: str = "i
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
+    return shared
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger; `name` is the module's `__name__`. Usable before `configure_logging`."""
+    if not structlog.is_configured():
+        # structlog's own default prints the local variables of a traceback: personal data.
+        _route_structlog("bitacora")
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 

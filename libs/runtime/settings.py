@@ -115,7 +115,9 @@ class ServiceSettings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         if not self.service:
-            raise TypeError("subclass it with the service's name: class X(ServiceSettings, service=…)")
+            raise TypeError(
+                "subclass it with the service's name: class X(ServiceSettings, service=…)"
+            )
         try:
             super().__init__(**values)
         except ValidationError as error:
