@@ -1,0 +1,1 @@
+"""Reporting: read models of every stream, their figures, and the live page that shows them."""

@@ -1,0 +1,95 @@
+"""The Kafka edge: events of every topic into the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from libs.events import EventEnvelope
+from libs.events.rejection import CommandRejected
+from libs.events.topics import (
+    AGENTS_EVENTS,
+    ROUTING_DECISIONS,
+    SLA_EVENTS,
+    TICKETS_EVENTS,
+    TICKETS_REJECTIONS,
+)
+from libs.runtime.outbox import Outgoing
+from services.reporting.views import (
+    AgentsView,
+    ClocksView,
+    HistoryView,
+    PositionsView,
+    StatusCounts,
+    Tally,
+    TicketsView,
+)
+from services.reporting.views.history import AGENT_PREFIX, DECISION_PREFIX, SLA_PREFIX
+
+TOPICS: Final = (
+    TICKETS_EVENTS,
+    SLA_EVENTS,
+    ROUTING_DECISIONS,
+    AGENTS_EVENTS,
+    TICKETS_REJECTIONS,
+)
+
+
+class ReportingHandler:
+    """Applies one poll in a handful of statements. Says nothing itself."""
+
+    def __init__(self) -> None:
+        self._tickets = TicketsView()
+        self._clocks = ClocksView()
+        self._agents = AgentsView()
+        self._history = HistoryView()
+        self._positions = PositionsView()
+
+    def apply(
+        self, connection: Connection, envelopes: Sequence[EventEnvelope], outgoing: Outgoing,
+    ) -> None:
+        """Order within each stream is kept; streams may be mixed in any way.
+
+        Raises Poison when an event holds a number that no database column can.
+        """
+        del outgoing
+        by_topic = split(envelopes)
+        tally, statuses = Tally(), StatusCounts()
+        rejected = by_topic.get(TICKETS_REJECTIONS, [])
+        kept = [e for e in envelopes if type(e.event) is not CommandRejected]
+        self._history.apply(connection, kept)
+        self._history.apply_rejections(connection, rejected)
+        if tickets := by_topic.get(TICKETS_EVENTS):
+            self._tickets.apply(connection, tickets, tally, statuses)
+        if clocks := by_topic.get(SLA_EVENTS):
+            self._clocks.apply(connection, clocks, tally)
+        if agents := by_topic.get(AGENTS_EVENTS):
+            self._agents.apply(connection, agents)
+        tally.save(connection)
+        statuses.save(connection)
+        self._positions.apply(connection, by_topic)
+
+
+def split(envelopes: Sequence[EventEnvelope]) -> dict[str, list[EventEnvelope]]:
+    """The envelopes by topic. The names of the streams tell it, also for unknown types."""
+    by_topic: dict[str, list[EventEnvelope]] = {}
+    for envelope in envelopes:
+        by_topic.setdefault(topic_of(envelope), []).append(envelope)
+    return by_topic
+
+
+def topic_of(envelope: EventEnvelope) -> str:
+    stream_id = envelope.stream_id
+    if type(envelope.event) is CommandRejected:
+        return TICKETS_REJECTIONS
+    prefix, colon, _ = stream_id.partition(":")
+    return _BY_PREFIX.get(prefix + colon, TICKETS_EVENTS)
+
+
+_BY_PREFIX: Final = {
+    SLA_PREFIX: SLA_EVENTS,
+    DECISION_PREFIX: ROUTING_DECISIONS,
+    AGENT_PREFIX: AGENTS_EVENTS,
+}
