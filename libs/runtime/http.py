@@ -86,7 +86,7 @@ M = TypeVar("M", bound=BaseModel)
 Readiness = Callable[[], Awaitable[list[str]]]
 
 
-def create_http_app(  # noqa: PLR0913 - each is one independent switch of the app
+def create_http_app(
     title: str,
     *,
     readiness: Readiness,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -34,6 +34,11 @@ _CODES: Final = {
     405: "method_not_allowed",
     413: "body_too_large",
     415: "unsupported_media_type",
+}
+
+_DETAILS: Final = {
+    404: "there is nothing at this path",
+    405: "this path does not offer that method",
 }
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -83,19 +88,19 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def _failure(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Failure)
+    error = cast("Failure", error)
     extra = dict(error.extra) if isinstance(error, Rejected) else {}
     headers = {"Retry-After": "1"} if isinstance(error, Transient) else None
     return problem(error.status, error.code, error.detail, headers=headers, **extra)
 
 
 def _invalid_body(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidBody)
+    error = cast("InvalidBody", error)
     return _validation("invalid_body", error.errors)
 
 
 def _invalid_request(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    error = cast("RequestValidationError", error)
     return _validation("invalid_request", error.errors())
 
 
@@ -118,11 +123,10 @@ def _validation(code: str, errors: Iterable[Mapping[str, Any]]) -> Response:
 
 
 def _http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    error = cast("HTTPException", error)
     status = error.status_code
     code = _CODES.get(status, f"http_{status}")
-    if status in (404, 405) and error.detail == HTTPStatus(status).phrase:
-        detail = "there is nothing at this path" if status == 404 else "not with this method here"
-    else:
-        detail = str(error.detail)
+    detail = str(error.detail)
+    if detail == HTTPStatus(status).phrase:
+        detail = _DETAILS.get(status, detail)
     return problem(status, code, detail, headers=error.headers)

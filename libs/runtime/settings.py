@@ -169,7 +169,7 @@ class ServiceSettings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Is `host` an address that only this machine can reach?"""
+    """Whether only this machine can reach `host`."""
     if host == "localhost":
         return True
     try:
