@@ -6,9 +6,9 @@ command is recognized when it comes twice are not in the command but around it (
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from libs.events.base import (
     Channel,
@@ -24,6 +24,15 @@ from libs.events.registry import COMMANDS
 from libs.events.ticket import AuthorKind, EscalationCause, LinkKind, Requester, Visibility
 
 
+def _known_fields_only(value: Any) -> Any:
+    """A command refuses unknown fields in its parts too; the same parts in an event ignore them."""
+    if isinstance(value, dict):
+        unknown = sorted(str(name)[:100] for name in value.keys() - Requester.model_fields.keys())
+        if unknown:
+            raise ValueError(f"unknown fields: {', '.join(unknown[:10])}")
+    return value
+
+
 @COMMANDS.register("bitacora.CreateTicket.v1")
 class CreateTicket(Command):
     """`status`, `substatus`, `group`, `agent`, `imported_from` and `external_ref` are for imports
@@ -31,7 +40,7 @@ class CreateTicket(Command):
 
     subject: Annotated[Line, PersonalData("requester.id")] = Field(min_length=1)
     description: Annotated[Text, PersonalData("requester.id")] = ""
-    requester: Requester
+    requester: Annotated[Requester, BeforeValidator(_known_fields_only)]
     channel: Channel = Channel.API
     language: Word | None = None
     priority: Priority = Priority.MEDIUM

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from libs.events.base import Command, Event
 from libs.events.chain import chain_hash
@@ -30,15 +29,6 @@ from libs.events.headers import (
 )
 from libs.events.registry import COMMANDS, EVENTS, ContractError, InvalidData, UnknownType
 from libs.events.times import format_time, parse_time
-
-Headers = Sequence[tuple[str, bytes]]
-
-TYPE_PREFIX: Final = "bitacora."
-
-
-def type_name(name: str, version: int = 1) -> str:
-    """`TicketCreated`, 1 → `bitacora.TicketCreated.v1`."""
-    return f"{TYPE_PREFIX}{name}.v{version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ from libs.events.times import parse_time
 
 RawHeaders = Sequence[tuple[Any, Any]]
 
-SPEC_VERSION: Final = "1.0"
-CONTENT_TYPE: Final = "application/json"
 SCHEMA_BASE: Final = "urn:bitacora:schema:"
 
 ID_LENGTH_MAX: Final = 250
