@@ -34,7 +34,8 @@ class BodyTooLarge(Exception):
 
 
 class Edge:
-    """`limits` gives single paths another body limit than `limit` (both in bytes)."""
+    """`limits` gives single paths another body limit than `limit` (both in bytes); it is the
+    caller's own dictionary, which may still grow."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Edge:
     ) -> None:
         self._app = app
         self._limit = limit
-        self._limits = dict(limits)
+        self._limits = limits
         self._access_log = access_log
         self._seconds = metrics.http_request_seconds
         self._children: dict[tuple[str, str, int], Any] = {}

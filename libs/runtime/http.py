@@ -100,14 +100,16 @@ def create_http_app(
     """The app with errors as problem+json, `/health/live`, `/health/ready`, `/metrics`.
 
     `readiness` answers with the reasons why the service is not ready (empty: it is). `body_limits`
-    gives exact paths another limit in bytes. The metrics are at `app.state.metrics`.
+    gives exact paths another limit in bytes, and so does `app.state.body_limits[path] = bytes`
+    later. The metrics are at `app.state.metrics`.
     """
     own_metrics = metrics or Metrics()
+    limits = dict(body_limits or {})
     edge = Middleware(
         Edge,
         metrics=own_metrics,
         limit=body_limit_bytes,
-        limits=body_limits or {},
+        limits=limits,
         access_log=access_log,
     )
     app = FastAPI(
@@ -118,6 +120,7 @@ def create_http_app(
         responses={422: PROBLEM, "default": PROBLEM},
     )
     app.state.metrics = own_metrics
+    app.state.body_limits = limits
     add_problem_handlers(app)
     _add_health(app, readiness, own_metrics)
     return app

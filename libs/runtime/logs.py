@@ -39,7 +39,7 @@ _ECHOES = re.compile(
 _CHATTY: Final = ("aiokafka", "kafka", "uvicorn.access", "httpx", "httpcore", "sqlalchemy.engine")
 
 
-def configure_logging(service: str, *, log_format: str = "auto", level: str = "info") -> None:
+def configure_logs(service: str, log_format: str = "auto", level: str = "info") -> None:
     """Route structlog and the standard library's loggers to stderr in one shape.
 
     `log_format` is `json`, `pretty` or `auto` (pretty when stderr is a terminal). Every line carries
@@ -101,7 +101,7 @@ def _route_structlog(service: str) -> list[Processor]:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger; `name` is the module's `__name__`. Usable before `configure_logging`."""
+    """A logger; `name` is the module's `__name__`. Usable before `configure_logs`."""
     if not structlog.is_configured():
         # structlog's own default prints the local variables of a traceback: personal data.
         _route_structlog("bitacora")
