@@ -1,0 +1,1 @@
+"""Routing: which agent gets which ticket, and why."""
