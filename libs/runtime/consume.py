@@ -37,7 +37,7 @@ from libs.events import EventEnvelope, Malformed, UnknownEvent, decode_event
 from libs.runtime import parking
 from libs.runtime.clock import Clock
 from libs.runtime.database import upsert
-from libs.runtime.errors import Failure, Transient
+from libs.runtime.errors import Failure, Poison, Transient
 from libs.runtime.outbox import Outgoing
 
 log = structlog.get_logger()
@@ -190,7 +190,7 @@ class StreamApplier:
             else:
                 report.gaps += 1
                 detail = f"sequence {sequence} came, {head + 1} was expected"
-                problem = Malformed("gap", detail, item.envelope.stream_id, sequence)
+                problem = Malformed(parking.GAP, detail, item.envelope.stream_id, sequence)
                 self._park(connection, outgoing, item.record, problem, report)
         return accepted
 
@@ -213,7 +213,7 @@ class StreamApplier:
             stream = (item.record.topic, item.envelope.stream_id)
             if stream in held:
                 problem = Malformed(
-                    "gap", "waits behind a parked event", stream[1], item.envelope.sequence
+                    parking.GAP, "waits behind a parked event", stream[1], item.envelope.sequence
                 )
                 self._park(connection, outgoing, item.record, problem, report)
                 continue
@@ -238,7 +238,7 @@ class StreamApplier:
             raise
         except Exception as error:  # noqa: BLE001 - parked with its reason, never swallowed
             del outgoing.pending[mark:]
-            if len(items) == 1:
+            if len(items) == 1 and not isinstance(error, Poison):
                 log.exception("event_not_applicable", group=self.group, id=items[0].envelope.id)
             return error
         return None
@@ -253,17 +253,7 @@ class StreamApplier:
         problem: Malformed,
         report: Report,
     ) -> None:
-        report.parked += 1
-        log.warning(
-            "message_parked",
-            group=self.group,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            code=problem.code,
-            detail=problem.detail,
-        )
-        parking.park(
+        parked = parking.park(
             connection,
             outgoing,
             group=self.group,
@@ -273,6 +263,19 @@ class StreamApplier:
             detail=problem.detail,
             stream_id=problem.stream_id,
             sequence=problem.sequence,
+        )
+        if not parked:
+            report.duplicates += 1
+            return
+        report.parked += 1
+        log.warning(
+            "message_parked",
+            group=self.group,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            code=problem.code,
+            detail=problem.detail,
         )
 
     def _catch_up(
@@ -303,7 +306,7 @@ class StreamApplier:
             return
         if envelope.sequence > head + 1:
             detail = f"sequence {envelope.sequence} waits for {head + 1}"
-            parking.failed_again(connection, parked, "gap", detail)
+            parking.failed_again(connection, parked, parking.GAP, detail)
             return
         heads: dict[Stream, int] = {}
         sequence = self._try_parked(connection, outgoing, parked, report)

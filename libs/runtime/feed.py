@@ -8,7 +8,6 @@ and committed to the database before its offsets are committed to Kafka.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,17 +33,14 @@ Work = Callable[[Sequence[Any]], Awaitable[int]]
 """Does one poll's records, durably; returns how many were parked. Raises Transient to be retried."""
 
 
-class TooManyParked(Exception):
-    """More messages were parked within a minute than allowed: something is wrong for good."""
-
-
 class Feed:
     """One consumer group's subscription in one process.
 
-    `fatal` resolves to the exception that must end the process (a bug, or TooManyParked); nothing
-    of the failed poll is acknowledged then. While the database is unreachable the feed retries and
-    `waiting` says why; Kafka's heartbeat goes on meanwhile, and after `max.poll.interval` another
-    member takes over, which the sequences make harmless.
+    `fatal` resolves to the exception that must end the process (a bug); nothing of the failed poll
+    is acknowledged then. While the database is unreachable the feed retries; Kafka's heartbeat goes
+    on meanwhile, and after `max.poll.interval` another member takes over, which the sequences make
+    harmless. When more messages are parked within a minute than allowed, the feed stops for good,
+    until a person restarts the service. `waiting` says why nothing moves; "" when all is well.
     """
 
     def __init__(
@@ -66,6 +62,7 @@ class Feed:
         self._subscriber: Any = None
         self._busy = asyncio.Lock()
         self.fatal: asyncio.Future[BaseException] | None = None
+        self._stopped = False
         self.waiting = ""
         self.polled_at_s = monotonic_s()
 
@@ -124,8 +121,8 @@ class Feed:
         await task
 
     async def _do(self, records: Sequence[Any]) -> None:
-        if self.fatal is None or self.fatal.done():
-            await asyncio.Event().wait()  # the process is about to stop: take no more work
+        if self.fatal is None or self.fatal.done() or self._stopped:
+            await asyncio.Event().wait()  # take no more work; the process is, or will be, stopped
         delay_s = 0.05
         async with self._busy:
             while True:
@@ -158,14 +155,13 @@ class Feed:
         while self._parked_at and self._parked_at[0] < now_s - 60:
             self._parked_at.popleft()
         if len(self._parked_at) > self._parked_per_minute_max:
-            limit = self._parked_per_minute_max
-            error = TooManyParked(
-                f"consumer {self.group} parked more than {limit} messages within a minute and "
-                "stopped; look at `bitacora parked list`"
+            self._stopped = True
+            self.waiting = (
+                f"consumer {self.group} parked more than {self._parked_per_minute_max} messages "
+                "within a minute and stopped: look at `bitacora parked list`, mend the cause, "
+                "then restart the service"
             )
-            log.error("too_many_parked", group=self.group, per_minute_max=limit)
-            with contextlib.suppress(asyncio.CancelledError):
-                self._stop(error)
+            log.error("too_many_parked", group=self.group, detail=self.waiting)
 
 
 async def _decode(message: Any) -> Any:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -37,6 +38,9 @@ from libs.runtime.clock import Clock
 from libs.runtime.mapper import pack_headers, unpack_headers
 from libs.runtime.outbox import BigKey, Outgoing, RawMessage
 
+GAP = "gap"
+"""The code of messages that are fine themselves, but came before one that is missing."""
+
 PARKED = Table(
     "parked",
     MetaData(),
@@ -47,13 +51,15 @@ PARKED = Table(
     Column("key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", LargeBinary, nullable=False),
-    Column("stream_id", String(250), index=True),
+    Column("stream_id", String(250)),
     Column("sequence", BigInteger),
     Column("code", String(100), nullable=False),
     Column("detail", Text, nullable=False),
     Column("parked_at", String(40), nullable=False),
     Column("attempts", Integer, nullable=False, default=1),
     Column("redrive", Boolean, nullable=False, default=False),
+    Index("parked_by_stream", "topic", "stream_id", "sequence"),
+    Index("parked_by_place", "topic", "partition", "offset"),
 )
 
 
@@ -102,8 +108,13 @@ def park(  # noqa: PLR0913
     detail: str,
     stream_id: str | None = None,
     sequence: int | None = None,
-) -> None:
-    """Park one Kafka record (anything with topic, partition, offset, key, value, headers)."""
+) -> bool:
+    """Park one Kafka record (anything with topic, partition, offset, key, value, headers).
+
+    False when this very message is parked already, because it came twice.
+    """
+    if _is_parked(connection, record, stream_id, sequence):
+        return False
     headers = [(str(name), value) for name, value in record.headers]
     place = Place(record.topic, record.partition, record.offset)
     row = {
@@ -128,6 +139,20 @@ def park(  # noqa: PLR0913
         ("bitacora-parked-from", f"{place.topic}:{place.partition}:{place.offset}".encode()),
     ]
     outgoing.raw(RawMessage(f"{group}.parked", record.key, record.value, [*headers, *why]))
+    return True
+
+
+def _is_parked(
+    connection: Connection, record: Any, stream_id: str | None, sequence: int | None
+) -> bool:
+    query = select(PARKED.c.value).where(PARKED.c.topic == record.topic)
+    if stream_id is not None and sequence is not None:
+        query = query.where(PARKED.c.stream_id == stream_id, PARKED.c.sequence == sequence)
+    else:
+        query = query.where(
+            PARKED.c.partition == record.partition, PARKED.c.offset == record.offset
+        )
+    return any(row.value == record.value for row in connection.execute(query))
 
 
 def list_parked(
@@ -178,11 +203,13 @@ def redrive_requested(connection: Connection, limit: int = 500) -> list[Parked]:
 def waiting_behind(
     connection: Connection, heads: Sequence[tuple[str, str, int]]
 ) -> list[Parked]:
-    """The parked message that is next for each of these (topic, stream, last applied sequence)."""
+    """The message that is next for each of these (topic, stream, last applied sequence), where it
+    was parked only for coming too early. What failed by itself waits for an operator."""
     if not heads:
         return []
     last = {(topic, stream): sequence for topic, stream, sequence in heads}
-    query = select(PARKED).where(PARKED.c.stream_id.in_([stream for _, stream, _ in heads]))
+    query = select(PARKED).where(PARKED.c.stream_id.in_(list({s for _, s, _ in heads})))
+    query = query.where(PARKED.c.code == GAP)
     found = {}
     for row in connection.execute(query.order_by(PARKED.c.id.desc())):
         if last.get((row.topic, row.stream_id), -1) + 1 == row.sequence:

@@ -1,0 +1,334 @@
+"""One service as one process: HTTP, consumers, relays and background tasks on one event loop.
+
+HTTP answers while Kafka is away: what is accepted is in the store, and the relay sends it later.
+Anything that fails unexpectedly ends the process (exit status 70) with nothing acknowledged; the
+supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+
+from libs.events.topics import TICKETS_COMMANDS, TOPICS, parked_topic
+from libs.runtime import commands, parking
+from libs.runtime.commit import GroupCommit
+from libs.runtime.consume import ConsumerTables, EventHandler, Record, Report, StreamApplier
+from libs.runtime.errors import Transient
+from libs.runtime.eventstore import EventStore
+from libs.runtime.feed import Feed
+from libs.runtime.http import create_http_app
+from libs.runtime.kafka import ensure_topics, producer, wait_until_reachable
+from libs.runtime.logs import configure_logging
+from libs.runtime.metrics import Metrics
+from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
+from libs.runtime.settings import ServiceSettings
+from libs.runtime.store import ServiceStore
+
+log = structlog.get_logger()
+
+EXIT_BUG = 70
+REDRIVE_INTERVAL_S = 1.0
+GAUGES_INTERVAL_S = 5.0
+STOP_TIMEOUT_S = 10.0
+
+Background = Callable[[], Awaitable[None]]
+
+
+class Service:
+    """Put together in `app.py`, run by `run`.
+
+    `store.metadata` must hold the service's own tables; those of consumers and relays are added
+    here, and all are created at start.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        store: ServiceStore,
+        *,
+        body_limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.name = settings.service
+        self.store = store
+        self.clock = store.clock
+        self.metrics = Metrics()
+        self.http: FastAPI = create_http_app(
+            f"Bitácora {self.name}",
+            readiness=self._readiness,
+            metrics=self.metrics,
+            body_limits=body_limits,
+        )
+        self._consumer_tables = ConsumerTables(store.metadata)
+        self._checkpoints = checkpoint_table(store.metadata)
+        self._feeds: list[Feed] = []
+        self._background: list[tuple[str, Background]] = []
+        self._prepare: list[Callable[[], None]] = []
+        self._relays: list[Relay] = []
+        self._sources: list[tuple[str, Source]] = [(f"{self.name}-outbox", OutboxSource(store))]
+        self._kafka_up = False
+
+    # -- composition --------------------------------------------------------------------------
+
+    def consume(self, topics: Sequence[str], handler: EventHandler) -> None:
+        """Apply the events of these topics with `handler`; the group id is the service's name."""
+        applier = StreamApplier(self.name, handler, self._consumer_tables, self.clock)
+
+        async def work(records: Sequence[Record]) -> int:
+            report = await self.store.write(lambda c, out: applier.apply(c, out, records))
+            self._count(report, records)
+            return report.parked
+
+        async def redrive() -> None:
+            while True:
+                await asyncio.sleep(REDRIVE_INTERVAL_S)
+                if await self.store.read(parking.redrive_requested):
+                    await self.store.write(applier.redrive)
+
+        self._feeds.append(self._feed(topics, work))
+        self.background("redrive", redrive)
+
+    def consume_commands(self, commit: GroupCommit) -> None:
+        """Decide what arrives on `tickets.commands`; refusals go to `tickets.rejections`."""
+        consumer = commands.CommandConsumer(self.name, self.store, commit)
+        self._feeds.append(self._feed([TICKETS_COMMANDS], consumer.work))
+        self.background("redrive", consumer.redrive_for_ever)
+
+    def publish(self, events: EventStore, topic: str) -> None:
+        """Relay an event store's log to `topic`."""
+        self._sources.insert(0, (f"{self.name}-events", EventLogSource(events, topic)))
+        self.prepare(events.create_tables)
+
+    def background(self, name: str, run: Background) -> None:
+        """Something that runs for ever. A Transient restarts it; anything else ends the process."""
+        self._background.append((name, run))
+
+    def prepare(self, step: Callable[[], None]) -> None:
+        """Something to be done once at start, after the tables exist (in a thread)."""
+        self._prepare.append(step)
+
+    def _feed(self, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]) -> Feed:
+        return Feed(
+            self.name,
+            topics,
+            work,
+            records_max=self.settings.batch_records_max,
+            parked_per_minute_max=self.settings.parked_per_minute_max,
+        )
+
+    # -- running ------------------------------------------------------------------------------
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set. Raises what ended the service otherwise."""
+        await asyncio.to_thread(self._create)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                self.http,
+                host=self.settings.http_host,
+                port=self.settings.http_port,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=int(STOP_TIMEOUT_S),
+                ws_ping_interval=20,
+            )
+        )
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        web = asyncio.create_task(server.serve(), name="http")
+        tasks = [asyncio.create_task(self._kafka(), name="kafka")]
+        tasks += [
+            asyncio.create_task(self._keep_running(name, run), name=name)
+            for name, run in [*self._background, ("gauges", self._gauges)]
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait(
+                [web, stopping, *tasks], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                await task
+            if stopping not in done and web not in done:
+                raise RuntimeError("a task that should run for ever has ended")
+        finally:
+            await self._stop(server, web, [stopping, *tasks])
+
+    async def _stop(
+        self, server: uvicorn.Server, web: asyncio.Task[None], tasks: list[asyncio.Task[Any]]
+    ) -> None:
+        server.should_exit = True
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(asyncio.shield(web), STOP_TIMEOUT_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S)
+
+    def _create(self) -> None:
+        self.store.create_tables()
+        for step in self._prepare:
+            step()
+
+    async def _kafka(self) -> None:
+        """Relays and consumers. Returns never; raises what a consumer failed with."""
+        settings = self.settings
+        self._relays = [
+            Relay(
+                name,
+                source,
+                self.store,
+                self._checkpoints,
+                bootstrap=settings.kafka_bootstrap_servers,
+                make_producer=lambda: producer(
+                    settings.kafka_bootstrap_servers, embedded=settings.kafka_embedded
+                ),
+                ensure_topics=self._ensure_topics,
+            )
+            for name, source in self._sources
+        ]
+        async with asyncio.TaskGroup() as group:
+            for relay in self._relays:
+                group.create_task(relay.run())
+            if self._feeds:
+                group.create_task(self._consumers())
+            else:
+                self._kafka_up = True
+
+    async def _consumers(self) -> None:
+        await self._connect_first()
+        broker = KafkaBroker(
+            self.settings.kafka_bootstrap_servers,
+            client_id=f"bitacora-{self.name}",
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=2_000,
+            apply_types=False,
+            logger=None,
+            graceful_timeout=STOP_TIMEOUT_S,
+        )
+        for feed in self._feeds:
+            feed.attach(broker)
+        await broker.start()
+        self._kafka_up = True
+        committing = [asyncio.create_task(feed.commit_for_ever()) for feed in self._feeds]
+        fatal = [feed.fatal for feed in self._feeds if feed.fatal is not None]
+        try:
+            await asyncio.wait([*fatal, *committing], return_when=asyncio.FIRST_COMPLETED)
+            for future in fatal:
+                if future.done():
+                    raise future.result()
+        finally:
+            for task in committing:
+                task.cancel()
+            for feed in self._feeds:
+                await feed.commit()
+            await broker.stop()
+
+    async def _connect_first(self) -> None:
+        while True:
+            try:
+                await wait_until_reachable(self.settings.kafka_bootstrap_servers)
+                await self._ensure_topics()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("kafka_unreachable", error=str(error)[:200])
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _ensure_topics(self) -> None:
+        await ensure_topics(
+            self.settings.kafka_bootstrap_servers,
+            [*TOPICS, parked_topic(self.name)],
+            replication_factor=self.settings.kafka_replication_factor,
+        )
+
+    async def _keep_running(self, name: str, run: Background) -> None:
+        while True:
+            try:
+                await run()
+            except Transient as error:
+                log.warning("background_retries", task=name, error=error.detail)
+                await asyncio.sleep(1)
+            else:
+                raise RuntimeError(f"background task {name} ended")
+
+    # -- what others see ----------------------------------------------------------------------
+
+    async def _readiness(self) -> list[str]:
+        reasons = [feed.waiting for feed in self._feeds if feed.waiting]
+        if not self._kafka_up:
+            reasons.append(f"Kafka at {self.settings.kafka_bootstrap_servers} is not connected yet")
+        return reasons
+
+    def _count(self, report: Report, records: Sequence[Record]) -> None:
+        metrics, topic = self.metrics, records[0].topic
+        metrics.consumed.labels(topic).inc(report.applied)
+        metrics.consumer_batch_size.observe(len(records))
+        if report.duplicates:
+            metrics.duplicates_skipped.labels(topic).inc(report.duplicates)
+        if report.gaps:
+            metrics.sequence_gaps.labels(topic).inc(report.gaps)
+        if report.parked:
+            metrics.parked.labels(topic, "any").inc(report.parked)
+        for name, count in report.unknown.items():
+            metrics.unknown_events.labels(name).inc(count)
+
+    async def _gauges(self) -> None:
+        while True:
+            await asyncio.sleep(GAUGES_INTERVAL_S)
+            backlog = [await relay.backlog() for relay in self._relays]
+            self.metrics.relay_backlog_events.set(sum(backlog))
+            parked = await self.store.read(parking.count_parked)
+            self.metrics.parked_depth_messages.set(sum(parked.values()))
+            for feed in self._feeds:
+                self._lag(feed)
+
+    def _lag(self, feed: Feed) -> None:
+        consumer = feed.consumer
+        for place in consumer.assignment() if consumer else ():
+            end = consumer.highwater(place)
+            at = consumer._subscription.subscription  # noqa: SLF001 - the only way without a request
+            state = at.assignment.state_value(place) if at and at.assignment else None
+            if end is None or state is None or not state.has_valid_position:
+                continue
+            lag = max(0, end - state.position)
+            self.metrics.consumer_lag_records.labels(place.topic, str(place.partition)).set(lag)
+
+
+def run(service: Service) -> None:
+    """Serve until SIGTERM or SIGINT. Exits with status 70 after an unexpected failure."""
+    configure_logging(
+        service.name, log_format=service.settings.log_format, level=service.settings.log_level
+    )
+    try:
+        import uvloop  # noqa: PLC0415 - optional, and not there on every platform
+
+        runner: Callable[..., Any] = uvloop.run
+    except ImportError:
+        runner = asyncio.run
+    # Events are many small objects without cycles: the collector need not look at them so often.
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        runner(_serve(service))
+    except BaseException:  # noqa: BLE001 - the last line before the process ends
+        log.exception("service_failed", service=service.name)
+        sys.exit(EXIT_BUG)
+    finally:
+        service.store.close()
+
+
+async def _serve(service: Service) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await service.serve(stop)
