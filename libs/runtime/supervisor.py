@@ -99,6 +99,10 @@ class Supervisor:
         for _, group in groupby(kept, key=_stop_order):
             await asyncio.gather(*(self._end(one) for one in group))
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
     def pids(self) -> dict[str, int | None]:
         """The process ids of the children that run now."""
         return {
@@ -121,7 +125,7 @@ class Supervisor:
         return kept
 
     async def _keep_running(self, kept: _Kept) -> None:
-        while not self._stopping:
+        while not self.stopping:
             started_s = monotonic_s()
             try:
                 kept.process = await self._spawn(kept.child)
@@ -131,7 +135,7 @@ class Supervisor:
             kept.starts += 1
             self.changed()
             status = await kept.process.wait()
-            if self._stopping:
+            if self.stopping:
                 return
             kept.crashes = 1 if monotonic_s() - started_s > STEADY_S else kept.crashes + 1
             self.changed()
