@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,33 +22,20 @@ class AlreadyRunning(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RunningService:
-    """One service: where it listens, and where its data are."""
-
-    name: str
-    url: str
-    database_url: str
-    pid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class RunState:
-    """`kafka` is `embedded`, `local` or `external`; `clock` as in BITACORA_CLOCK."""
+    """`kafka` is `embedded`, `local` or `external`; `clock` as in BITACORA_CLOCK.
+
+    `urls`, `database_urls` and `pids` are by service; `pids` also knows a `broker` of ours.
+    """
 
     pid: int
     started_at: str
     bootstrap: str
     kafka: str
     clock: str
-    services: dict[str, RunningService] = field(default_factory=dict)
-    broker_pid: int | None = None
-
-    def with_pids(self, pids: dict[str, int | None]) -> RunState:
-        """The same with the present process ids; the broker's name is `broker`."""
-        services = {
-            name: replace(service, pid=pids.get(name)) for name, service in self.services.items()
-        }
-        return replace(self, services=services, broker_pid=pids.get("broker"))
+    urls: dict[str, str] = field(default_factory=dict)
+    database_urls: dict[str, str] = field(default_factory=dict)
+    pids: dict[str, int | None] = field(default_factory=dict)
 
 
 class RunLock:
@@ -103,9 +90,8 @@ def read_run(data_dir: Path) -> RunState | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        services = {name: RunningService(**values) for name, values in found["services"].items()}
-        return RunState(**{**found, "services": services})
-    except (OSError, ValueError, TypeError, KeyError):
+        return RunState(**found)
+    except (OSError, ValueError, TypeError):
         return None  # it is being taken away just now
 
 

@@ -74,7 +74,7 @@ class Supervisor:
     grace_s: float = GRACE_S
     ready_timeout_s: float = READY_TIMEOUT_S
     _kept: dict[str, _Kept] = field(default_factory=dict)
-    _stopping: bool = False
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
         """Start every stage and wait until its children are ready.
@@ -94,14 +94,10 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop everything, in order. Safe to call twice."""
-        self._stopping = True
+        self._stopping.set()
         kept = sorted(self._kept.values(), key=_stop_order, reverse=True)
         for _, group in groupby(kept, key=_stop_order):
             await asyncio.gather(*(self._end(one) for one in group))
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopping
 
     def pids(self) -> dict[str, int | None]:
         """The process ids of the children that run now."""
@@ -125,7 +121,7 @@ class Supervisor:
         return kept
 
     async def _keep_running(self, kept: _Kept) -> None:
-        while not self.stopping:
+        while not self._stopping.is_set():
             started_s = monotonic_s()
             try:
                 kept.process = await self._spawn(kept.child)
@@ -135,7 +131,7 @@ class Supervisor:
             kept.starts += 1
             self.changed()
             status = await kept.process.wait()
-            if self.stopping:
+            if self._stopping.is_set():
                 return
             kept.crashes = 1 if monotonic_s() - started_s > STEADY_S else kept.crashes + 1
             self.changed()
