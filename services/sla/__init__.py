@@ -1,0 +1,1 @@
+"""The SLA service: policies, business calendars, clocks, timers."""

@@ -1,0 +1,36 @@
+"""Composition root: the only place where the objects of the SLA service are built."""
+
+from __future__ import annotations
+
+from libs.runtime.database import Database
+from libs.runtime.service import Service
+from libs.runtime.store import ServiceStore
+from services.sla.api import create_lists, create_router
+from services.sla.config import SlaSettings
+from services.sla.handlers import TOPICS, TicketEvents
+from services.sla.store import Books, metadata, seed
+from services.sla.timers import Timers
+
+
+def build(settings: SlaSettings) -> Service:
+    """The service, ready to be run."""
+    clock = settings.make_clock()
+    store = ServiceStore(
+        Database(settings.database_url), metadata(), source="/bitacora/sla", clock=clock
+    )
+    service = Service(settings, store)
+    books = Books()
+    timers = Timers(store, clock, books, caught_up=service.caught_up)
+    service.consume(
+        TOPICS,
+        TicketEvents(books, armed=timers.armed, edges_of_imports=settings.publish_imported_edges),
+    )
+    service.prepare(lambda: _seed(store))
+    service.background("timers", timers.run)
+    service.http.include_router(create_router(store, clock, books))
+    service.http.include_router(create_lists(store))
+    return service
+
+
+def _seed(store: ServiceStore) -> None:
+    store.write_now(lambda connection, _: seed(connection))
