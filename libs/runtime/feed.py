@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -59,6 +59,7 @@ class Feed:
         self._parked_per_minute_max = parked_per_minute_max
         self._parked_at: deque[float] = deque()
         self._to_commit: dict[TopicPartition, int] = {}
+        self._in_hand: Sequence[Any] = ()
         self._subscriber: Any = None
         self._busy = asyncio.Lock()
         self.fatal: asyncio.Future[BaseException] | None = None
@@ -110,7 +111,28 @@ class Feed:
     def consumer(self) -> Any:
         return self._subscriber.consumer if self._subscriber else None
 
+    def ends(self) -> dict[TopicPartition, int] | None:
+        """Where the assigned partitions end, as far as the broker has told; None while it has not."""
+        consumer = self.consumer
+        assigned = consumer.assignment() if consumer else ()
+        ends = {place: consumer.highwater(place) for place in assigned}
+        return None if not ends or None in ends.values() else ends
+
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Has everything before `ends` been applied? True also for what was taken away since."""
+        for record in self._in_hand:
+            if record.offset < ends.get(TopicPartition(record.topic, record.partition), 0):
+                return False
+        subscription = self.consumer._subscription.subscription  # noqa: SLF001 - no request needed
+        assignment = subscription.assignment if subscription else None
+        for place, end in ends.items():
+            state = assignment.state_value(place) if assignment else None
+            if state is not None and (not state.has_valid_position or state.position < end):
+                return False
+        return True
+
     async def _parse(self, records: Any) -> KafkaAckableMessage:
+        self._in_hand = records  # polled, so the position is past them, but not applied yet
         return KafkaAckableMessage(
             body=b"", raw_message=records, consumer=self._subscriber.consumer
         )
@@ -138,6 +160,7 @@ class Feed:
                     log.exception("consumer_failed", group=self.group)
                     self._stop(error)
             self.waiting = ""
+            self._in_hand = ()
             self.polled_at_s = monotonic_s()
             for record in records:
                 place = TopicPartition(record.topic, record.partition)

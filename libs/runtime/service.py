@@ -30,7 +30,7 @@ from libs.runtime.eventstore import EventStore
 from libs.runtime.feed import Feed
 from libs.runtime.http import create_http_app
 from libs.runtime.kafka import ensure_topics, producer, wait_until_reachable
-from libs.runtime.logs import configure_logging
+from libs.runtime.logs import configure_logs
 from libs.runtime.metrics import Metrics
 from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
 from libs.runtime.settings import ServiceSettings
@@ -42,6 +42,7 @@ EXIT_BUG = 70
 REDRIVE_INTERVAL_S = 1.0
 GAUGES_INTERVAL_S = 5.0
 STOP_TIMEOUT_S = 10.0
+CAUGHT_UP_INTERVAL_S = 0.005
 
 Background = Callable[[], Awaitable[None]]
 
@@ -118,6 +119,17 @@ class Service:
     def prepare(self, step: Callable[[], None]) -> None:
         """Something to be done once at start, after the tables exist (in a thread)."""
         self._prepare.append(step)
+
+    async def caught_up(self) -> None:
+        """Return when everything that Kafka is known to hold at this moment has been applied.
+
+        Never returns before the broker has told where the topics end (after a start, that is).
+        """
+        for feed in self._feeds:
+            while (ends := feed.ends()) is None:  # noqa: ASYNC110 - the client tells by no event
+                await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
+            while not feed.reached(ends):  # noqa: ASYNC110
+                await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
 
     def _feed(self, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]) -> Feed:
         return Feed(
@@ -306,7 +318,7 @@ class Service:
 
 def run(service: Service) -> None:
     """Serve until SIGTERM or SIGINT. Exits with status 70 after an unexpected failure."""
-    configure_logging(
+    configure_logs(
         service.name, log_format=service.settings.log_format, level=service.settings.log_level
     )
     try:
