@@ -57,7 +57,7 @@ CHUNK_MESSAGES = 2_000
 CHECKPOINT_INTERVAL_S = 0.5
 IDLE_POLL_S = 0.2
 TOPIC_CHECK_INTERVAL_S = 2.0
-TOPIC_CHECKS_BEFORE_LOST = 3
+TOPIC_CHECK_TIMEOUT_MS = 2_000
 RETRY_DELAY_S_MAX = 5.0
 
 
@@ -304,41 +304,37 @@ class Relay:
                 if not _append(batch, message):
                     raise KafkaError(f"a message at position {message.position} fits no batch")
         sent = [
-            (await producer.send_batch(batch, topic, partition=partition), batch.record_count())
+            await producer.send_batch(batch, topic, partition=partition)
             for topic, partition, batch in batches
         ]
-        for future, count in sent:
-            done = await future
-            place_name = f"{done.topic}:{done.partition}"
-            if done.offset >= 0:
-                if done.offset < self._checkpoint.next_offsets.get(place_name, 0):
-                    raise TopicLost(place_name)
-                self._checkpoint.next_offsets[place_name] = done.offset + count
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        for (topic, partition, batch), result in zip(batches, results, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            self._acknowledged(f"{topic}:{partition}", result.offset, batch.record_count())
         self._checkpoint.position = messages[-1].position
+
+    def _acknowledged(self, place: str, offset: int, count: int) -> None:
+        """Raises TopicLost when the broker put a message where others had been before."""
+        if offset < 0:
+            return  # an idempotent producer that resent a batch is not told where it went
+        if offset < self._checkpoint.next_offsets.get(place, 0):
+            raise TopicLost(place)
+        self._checkpoint.next_offsets[place] = offset + count
 
     async def _check_topics(self, watcher: AIOKafkaConsumer) -> None:
         """Raises TopicLost when a topic ends before what was acknowledged.
 
-        A broker may answer with an end that lags a little, so it is asked several times.
+        A broker may answer with an end that lags behind by a batch. So where the end looks too
+        early, the last acknowledged message itself is asked for.
         """
-        if not self._checkpoint.next_offsets:
-            return
-        for attempt in range(TOPIC_CHECKS_BEFORE_LOST):
-            lost = await self._short_topic(watcher)
-            if lost is None:
-                return
-            if attempt + 1 < TOPIC_CHECKS_BEFORE_LOST:
-                await self._ensure_topics()
-                await asyncio.sleep(0.3)
-        raise TopicLost(lost)
-
-    async def _short_topic(self, watcher: AIOKafkaConsumer) -> str | None:
         expected = {_place(name): end for name, end in self._checkpoint.next_offsets.items()}
+        if not expected:
+            return
         ends = await watcher.end_offsets(list(expected))
         for place, end in expected.items():
-            if ends.get(place, 0) < end:
-                return f"{place.topic}:{place.partition}"
-        return None
+            if ends.get(place, 0) < end and not await _is_there(watcher, place, end - 1):
+                raise TopicLost(f"{place.topic}:{place.partition}")
 
     async def _load(self) -> _Checkpoint:
         t = self._table
@@ -391,6 +387,13 @@ class Relay:
             await asyncio.to_thread(self._lock_connection.execute, text("SELECT 1"))
         except SQLAlchemyError as error:
             raise Transient("relay_lock_lost", str(error)[:200]) from error
+
+
+async def _is_there(watcher: AIOKafkaConsumer, place: TopicPartition, offset: int) -> bool:
+    watcher.assign([place])
+    watcher.seek(place, offset)
+    found = await watcher.getmany(place, timeout_ms=TOPIC_CHECK_TIMEOUT_MS, max_records=1)
+    return any(record.offset == offset for record in found.get(place, ()))
 
 
 def _append(batch: Any, message: Message) -> bool:
