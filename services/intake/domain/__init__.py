@@ -2,6 +2,14 @@
 
 from services.intake.domain.creation import follow_up
 from services.intake.domain.decide import decide
+from services.intake.domain.details import refuse_other
 from services.intake.domain.model import DecisionContext, DomainSettings, Refused
 
-__all__ = ["DecisionContext", "DomainSettings", "Refused", "decide", "follow_up"]
+__all__ = [
+    "DecisionContext",
+    "DomainSettings",
+    "Refused",
+    "decide",
+    "follow_up",
+    "refuse_other",
+]

@@ -100,8 +100,7 @@ def follow_up(envelope: CommandEnvelope, closed: Ticket) -> tuple[CommandEnvelop
         command_id=str(uuid5(FOLLOW_UPS, f"create:{envelope.command_id}")),
         ticket_id=new_id,
         command=creation,
-        # A follow-up is live work, also when an import brought the message.
-        actor="system" if envelope.actor.startswith("import:") else envelope.actor,
+        actor=envelope.actor,
         correlation_id=correlation,
         causation_id=envelope.command_id,
         traceparent=envelope.traceparent,

@@ -23,7 +23,7 @@ def decide(
 
     Raises Refused; its codes are listed in the service's README.
     """
-    ask = ask_of(envelope, ticket, context)
+    ask = ask_of(envelope, context)
     command = cast("c.TicketCommand", envelope.command)
     if envelope.time is not None and not ask.by_import:
         raise Refused(
@@ -38,6 +38,8 @@ def decide(
             "unknown_ticket", f"There is no ticket with the id {envelope.ticket_id}.", status=404
         )
     _refuse_stale(ticket, ask)
+    if ask.by_import:
+        _refuse_foreign_history(ticket, ask)
     if ask.by_requester:
         _refuse_strangers(command, ticket, ask)
     if ticket.merged_into is not None:
@@ -90,6 +92,19 @@ def _refuse_stale(ticket: Ticket, ask: Ask) -> None:
             "Read it again and decide anew.",
             status=412,
             current_sequence=ticket.sequence,
+        )
+
+
+def _refuse_foreign_history(ticket: Ticket, ask: Ask) -> None:
+    """An import writes the history of its own tickets, until they are handed to the desk."""
+    if ticket.imported_from != ask.name:
+        raise Refused(
+            "not_its_import", f"Ticket {ticket.number} was not imported from {ask.name!r}."
+        )
+    if ticket.live:
+        raise Refused(
+            "already_live",
+            f"Ticket {ticket.number} was handed to the live desk. Its history is closed to imports.",
         )
 
 

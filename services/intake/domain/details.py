@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from libs.events import Event, Ticket
+from libs.events import Event, Status, Ticket
 from libs.events.commands import (
     ChangeCategory,
     ChangeCustomField,
     ChangePriority,
     ChangeTags,
     LinkTicket,
+    MergeTicket,
 )
 from libs.events.ticket import (
     CategoryChanged,
@@ -75,8 +76,31 @@ def change_custom_field(command: ChangeCustomField, ticket: Ticket, ask: Ask) ->
 
 def link(command: LinkTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
     """Allowed on closed tickets: a link says something about the other ticket too."""
-    if command.other == ticket.id and not ask.relaxed:
+    if command.other == ticket.id and not ask.by_import:
         raise Refused("link_to_itself", "A ticket cannot be linked to itself.")
     if (command.kind, command.other) in ticket.links:
         return ()
     return (TicketLinked(kind=command.kind, other=command.other),)
+
+
+def refuse_other(command: MergeTicket | LinkTicket, other: Ticket | None) -> None:
+    """Raises Refused when the ticket that a merge or a link names cannot be the other one.
+
+    A `followed_up_by` link is exempt: its ticket is created in the same transaction.
+    """
+    if isinstance(command, LinkTicket) and command.kind == "followed_up_by":
+        return
+    if other is None:
+        raise Refused("unknown_other_ticket", "There is no ticket with the other id.", status=404)
+    if isinstance(command, LinkTicket):
+        return
+    if other.merged_into is not None:
+        raise Refused(
+            "other_ticket_merged",
+            f"Ticket {other.number} was itself merged. Merge into {other.merged_into} instead.",
+            merged_into=other.merged_into,
+        )
+    if other.status is Status.CLOSED:
+        raise Refused(
+            "other_ticket_closed", f"Ticket {other.number} is closed: nothing goes on there."
+        )

@@ -23,7 +23,7 @@ def assign(command: AssignTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]
     refuse_service_on_history(ticket, ask)
     if (command.group, command.agent) == (ticket.group, ticket.agent):
         return ()
-    if ticket.status in SETTLED and not ask.relaxed:
+    if ticket.status in SETTLED and not ask.by_import:
         raise Refused(
             "not_assignable",
             f"Ticket {ticket.number} is {ticket.status}. Reopen it before you assign it."
@@ -43,7 +43,7 @@ def assign(command: AssignTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]
         previous_agent=ticket.agent,
         decision_id=command.decision_id,
     )
-    if ticket.status is Status.NEW and command.agent is not None and not ask.relaxed:
+    if ticket.status is Status.NEW and command.agent is not None and not ask.by_import:
         return (assigned, moved(ticket, Status.OPEN, "assigned"))
     return (assigned,)
 
@@ -67,7 +67,7 @@ def escalate(command: EscalateTicket, ticket: Ticket, ask: Ask) -> tuple[Event, 
     refuse_service_on_history(ticket, ask)
     if command.tier is not None and command.tier <= ticket.tier:
         return ()
-    if ticket.status in SETTLED and not ask.relaxed:
+    if ticket.status in SETTLED and not ask.by_import:
         raise Refused(
             "not_escalatable",
             f"Ticket {ticket.number} is {ticket.status}; only work in progress is escalated.",

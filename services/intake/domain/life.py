@@ -51,7 +51,7 @@ def moved(ticket: Ticket, to: Status, reason: str | None) -> StatusChanged:
 
 def refuse_closed(ticket: Ticket, ask: Ask) -> None:
     """Raises Refused when the ticket is closed, unless an import records it."""
-    if ticket.status is Status.CLOSED and not ask.relaxed:
+    if ticket.status is Status.CLOSED and not ask.by_import:
         raise Refused(
             "ticket_closed",
             f"Ticket {ticket.number} is closed and never changes again. Open a follow-up instead.",
@@ -75,7 +75,7 @@ def add_message(command: AddMessage, ticket: Ticket, ask: Ask) -> tuple[Event, .
         body=command.body,
         channel=command.channel or ticket.channel,
     )
-    if ask.relaxed or command.visibility == "internal":
+    if ask.by_import or command.visibility == "internal":
         return (message,)
     events: list[Event] = [message]
     if from_requester:
@@ -102,7 +102,7 @@ def _check_requester_message(command: AddMessage, ticket: Ticket, ask: Ask) -> N
             "internal_by_requester",
             "Internal notes are the desk's own. A requester's message is public.",
         )
-    if ask.relaxed:
+    if ask.by_import:
         return
     if ticket.requester is not None and command.author_id != ticket.requester.id:
         raise Refused(
@@ -124,7 +124,7 @@ def _check_requester_message(command: AddMessage, ticket: Ticket, ask: Ask) -> N
 def change_status(command: ChangeStatus, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
     if (command.status, command.substatus) == (ticket.status, ticket.substatus):
         return ()
-    if not ask.relaxed:
+    if not ask.by_import:
         _check_transition(ticket, command.status, ask)
     return (
         StatusChanged(
@@ -184,7 +184,7 @@ def close_solved(_: CloseSolvedTicket, ticket: Ticket, ask: Ask) -> tuple[Event,
 
 def rate(command: RateSatisfaction, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
     requester = ticket.requester.id if ticket.requester is not None else ""
-    if not ask.relaxed and (not ask.by_requester or ask.name != requester):
+    if not ask.by_import and (not ask.by_requester or ask.name != requester):
         raise Refused(
             "only_requester", "Only the requester of a ticket can rate its resolution.", status=403
         )
@@ -211,7 +211,7 @@ def merge(command: MergeTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
         raise Refused("merge_into_itself", "A ticket cannot be merged into itself.")
     refuse_closed(ticket, ask)
     merged = TicketMerged(into=command.into)
-    if ask.relaxed or ticket.status in SETTLED:
+    if ask.by_import or ticket.status in SETTLED:
         return (merged,)
     return (merged, moved(ticket, Status.SOLVED, "merged into another ticket"))
 

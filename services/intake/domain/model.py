@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from libs.events import CommandEnvelope, Ticket
+from libs.events import CommandEnvelope
 
 SYSTEM: Final = "system"
 
@@ -44,16 +44,13 @@ class DecisionContext:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request with everything around it, taken apart once.
-
-    `relaxed`: the command records what another system did, so the rules of this desk do not apply.
-    """
+    """One request with everything around it. The actor is taken apart: `agent:7` is of the kind
+    `agent` and has the name `7`."""
 
     envelope: CommandEnvelope
     context: DecisionContext
     kind: str
     name: str
-    relaxed: bool
 
     @property
     def by_service(self) -> bool:
@@ -65,13 +62,10 @@ class Ask:
 
     @property
     def by_import(self) -> bool:
+        """It records what another system did: the rules of this desk do not apply."""
         return self.kind == "import"
 
 
-def ask_of(envelope: CommandEnvelope, ticket: Ticket | None, context: DecisionContext) -> Ask:
-    """Takes the actor apart: `agent:7` is kind `agent`, name `7`."""
+def ask_of(envelope: CommandEnvelope, context: DecisionContext) -> Ask:
     kind, _, name = envelope.actor.partition(":")
-    imported = kind == "import" and (
-        ticket is None or (ticket.imported_from == name and not ticket.live)
-    )
-    return Ask(envelope, context, kind, name, imported)
+    return Ask(envelope, context, kind, name)
