@@ -1,0 +1,45 @@
+"""The composition root of intake: the only place where its objects are built."""
+
+from __future__ import annotations
+
+from sqlalchemy import MetaData
+
+from libs.events.topics import TICKETS_EVENTS
+from libs.runtime.commit import CommitTables
+from libs.runtime.database import Database
+from libs.runtime.eventstore import EventStore
+from libs.runtime.service import Service
+from libs.runtime.store import ServiceStore
+from services.intake.api import BATCH_PATH, CountTooLarge, routes
+from services.intake.batch import BYTES_MAX
+from services.intake.config import IntakeSettings
+from services.intake.handlers import Closer
+from services.intake.store import Books, Desk
+
+SOURCE = "/bitacora/intake"
+
+
+def build(settings: IntakeSettings) -> Service:
+    """The service, ready for `libs.runtime.service.run`."""
+    return build_with_desk(settings)[0]
+
+
+def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
+    """As `build`, with the desk beside it, for tools and tests."""
+    clock = settings.make_clock()
+    database = Database(settings.database_url)
+    events = EventStore(database, source=SOURCE)
+    metadata = MetaData()
+    tables = CommitTables(metadata)
+    store = ServiceStore(database, metadata, source=SOURCE, clock=clock)
+    service = Service(settings, store, body_limits={BATCH_PATH: BYTES_MAX})
+    books = Books(metadata, service.metrics)
+    rules = settings.domain()
+    desk = Desk(store, events, tables, books, settings=rules, metrics=service.metrics)
+    service.http.include_router(routes(desk))
+    service.http.add_middleware(CountTooLarge, noted=desk.note_malformed)
+    service.publish(events, TICKETS_EVENTS)
+    service.consume_commands(desk)
+    closer = Closer(desk, rules.close_after, settings.close_poll_seconds / clock.rate)
+    service.background("closer", closer.run)
+    return service, desk

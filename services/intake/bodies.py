@@ -1,0 +1,85 @@
+"""What the HTTP API takes: bodies that offer what a person may set, and refuse anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.events.base import Channel, Instant, Line, Priority, Text, Word
+from libs.events.commands import CreateTicket
+from libs.events.ticket import Requester
+
+
+class Body(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RequesterBody(Body):
+    id: Word
+    name: Line | None = None
+    email: Line | None = None
+    phone: Line | None = None
+    organization: Word | None = None
+
+
+class NewTicket(Body):
+    """A support request. Only `subject` and `requester.id` are needed."""
+
+    subject: Line = Field(min_length=1)
+    description: Text = ""
+    requester: RequesterBody
+    channel: Channel = Channel.API
+    language: Word | None = Field(None, description="BCP 47 tag, for example es, ru, en")
+    priority: Priority = Priority.MEDIUM
+    category: Word | None = None
+    subcategory: Word | None = None
+    tags: tuple[Word, ...] = Field((), max_length=100)
+    custom_fields: dict[Word, Text] = Field(default_factory=dict, max_length=200)
+
+    def command(self) -> CreateTicket:
+        """The command; the values were checked by the same rules and are not checked again."""
+        values = dict(self.__dict__)
+        values["requester"] = Requester.model_construct(**self.requester.__dict__)
+        return CreateTicket.model_construct(**values)
+
+
+class AssignmentBody(Body):
+    """The complete new holder: no group given means that no group holds it."""
+
+    group: Word | None = None
+    agent: Word | None = None
+
+
+class EscalationBody(Body):
+    tier: int | None = Field(None, ge=2, le=3, description="one tier up when not given")
+    reason: Line | None = None
+
+
+class ReasonBody(Body):
+    reason: Line | None = None
+
+
+class FieldBody(Body):
+    value: Text | None = Field(description="null empties the field")
+
+
+class BatchItem(Body):
+    """One command of a batch. `time` only for actors `import:…`."""
+
+    command_id: Word
+    type: Word
+    ticket_id: Word
+    actor: Word
+    time: Instant | None = None
+    expected_sequence: int | None = Field(None, ge=0)
+    correlation_id: str = Field("", max_length=200)
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Batch(Body):
+    """At most 5,000 commands; they are decided in order, in one transaction."""
+
+    commands: list[BatchItem]
