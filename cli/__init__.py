@@ -1,0 +1,1 @@
+"""The `bitacora` command: one file, or folder, per subcommand."""
