@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from libs.events import EventEnvelope, Status, Ticket
+from libs.events import EventEnvelope, Status, Ticket, format_time
 from libs.events import ticket as t
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,6 +43,12 @@ MEASURES: Final[tuple[Metric, ...]] = (
     Metric("closed", "Closed", "tickets", "Changes to closed."),
     Metric("first_replied", "First replies", "tickets", "First public replies by an agent."),
     Metric("handed_over", "Hand-overs", "times", "Changes from one holder to another."),
+    Metric(
+        "group_changed",
+        "Reassignments",
+        "times",
+        "Changes of the holding group after creation, to and from nobody included.",
+    ),
     Metric("escalated", "Escalated", "times", "Moves to another tier."),
     Metric("breached", "SLA breaches", "clocks", "Clocks that passed their due time, by that time."),
 )
@@ -96,8 +102,8 @@ def counted(before: Ticket | None, after: Ticket, envelope: EventEnvelope) -> tu
         return ()
     if kind is t.StatusChanged:
         return _moved(before, after)
-    if kind is t.Assigned:
-        return ("handed_over",) if after.hand_overs > before.hand_overs else ()
+    if kind is t.Assigned or kind is t.Unassigned:
+        return _held(before, after)
     if kind is t.MessageAdded:
         first = before.first_replied_at is None and after.first_replied_at is not None
         return ("first_replied",) if first else ()
@@ -115,6 +121,15 @@ def _created(after: Ticket) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _held(before: Ticket, after: Ticket) -> tuple[str, ...]:
+    names = []
+    if after.hand_overs > before.hand_overs:
+        names.append("handed_over")
+    if after.group_changes > before.group_changes:
+        names.append("group_changed")
+    return tuple(names)
+
+
 def _moved(before: Ticket, after: Ticket) -> tuple[str, ...]:
     was, now = before.status in SETTLED, after.status in SETTLED
     names = []
@@ -125,6 +140,11 @@ def _moved(before: Ticket, after: Ticket) -> tuple[str, ...]:
     if after.status is Status.CLOSED and before.status is not Status.CLOSED:
         names.append("closed")
     return tuple(names)
+
+
+def words(us: int | None) -> str | None:
+    """The instant as RFC 3339 in UTC, as every API here gives it."""
+    return None if us is None else format_time(instant_of(us))
 
 
 def nearest_rank(percent: int, count: int) -> int:

@@ -71,9 +71,10 @@ TICKETS = Table(
     Column("first_reply_s", BigInteger),
     Column("first_resolution_s", BigInteger),
     Column("resolution_s", BigInteger),
+    Column("search", String, nullable=False),
 )
 """Times are business times, in microseconds since 1970 (UTC); `tags`, `custom_fields` and `links`
-are JSON. Descriptions and the requester's name and addresses stay in the history alone."""
+are JSON; `search` is the subject in folded case (SQLite folds ASCII alone). Descriptions and the requester's name and addresses stay in the history alone."""
 
 _C = TICKETS.c
 Index("tickets_created", _C.created_us, _C.id)
@@ -133,7 +134,14 @@ class TicketsView:
 
 
 _COUNTED: Final = frozenset(
-    (t.TicketCreated, t.StatusChanged, t.Assigned, t.MessageAdded, t.Escalated),
+    (
+        t.TicketCreated,
+        t.StatusChanged,
+        t.Assigned,
+        t.Unassigned,
+        t.MessageAdded,
+        t.Escalated,
+    ),
 )
 
 
@@ -254,6 +262,7 @@ def _row(s: Ticket, first_solved_us: int | None) -> RowTuple:
         _seconds(created, replied),
         _seconds(created, first_solved_us),
         _seconds(created, solved),
+        s.subject.casefold(),
     )
     if any(type(value) is str and "\x00" in value for value in row):
         return tuple(clean(value) if isinstance(value, str) else value for value in row)

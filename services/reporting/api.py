@@ -1,0 +1,75 @@
+"""The HTTP edge: read-only JSON over the read models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from libs.runtime.errors import Rejected
+from libs.runtime.store import ServiceStore
+from services.reporting.domain import DURATIONS, MEASURES, Metric
+from services.reporting.query import CountersQuery, TicketQuery
+from services.reporting.snapshot import Snapshots
+from services.reporting.views.figures import Figures
+from services.reporting.views.lists import (
+    Json,
+    Page,
+    get_ticket,
+    list_positions,
+    list_tickets,
+)
+
+class MetricList(BaseModel):
+    measures: tuple[Metric, ...]
+    durations: tuple[Metric, ...]
+
+
+class PositionList(BaseModel):
+    positions: list[dict[str, Any]]
+
+
+def router(store: ServiceStore, snapshots: Snapshots) -> APIRouter:
+    """The routes over one store."""
+    routes = APIRouter(tags=["reporting"])
+
+    @routes.get("/v1/tickets")
+    async def tickets(query: Annotated[TicketQuery, Query()]) -> Page:
+        """Tickets, newest first. Follow `next` as `cursor` (with the same filter) for more."""
+        wanted = query.wanted()
+        return await store.read(
+            lambda c: list_tickets(c, wanted, limit=query.limit, cursor=query.cursor),
+        )
+
+    @routes.get("/v1/tickets/{ticket_id}")
+    async def ticket(ticket_id: str) -> Json:
+        """One ticket with its clocks, its history (also of clocks and routing) and refusals."""
+        found = await store.read(lambda c: get_ticket(c, ticket_id.replace("\x00", "")))
+        if found is None:
+            raise Rejected(
+                "ticket_not_found",
+                f"reporting knows no ticket {ticket_id[:100]!r}; a new one appears within seconds",
+                status=404,
+            )
+        return found
+
+    @routes.get("/v1/counters")
+    async def counters(query: Annotated[CountersQuery, Query()]) -> Figures:
+        """Backlog by status, flow per hour, day or month, times, reassignments, reopens, breaches.
+
+        What each figure means: `/v1/metrics`.
+        """
+        return await snapshots.get(query.range)
+
+    @routes.get("/v1/metrics")
+    async def metrics() -> MetricList:
+        """The definition of every figure: title, unit, and how it is made."""
+        return MetricList(measures=MEASURES, durations=DURATIONS)
+
+    @routes.get("/v1/positions")
+    async def positions() -> PositionList:
+        """How far reporting has come, per topic."""
+        return PositionList(positions=await store.read(list_positions))
+
+    return routes

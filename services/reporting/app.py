@@ -1,0 +1,34 @@
+"""Composition root: the only place where reporting's objects are built."""
+
+from __future__ import annotations
+
+from libs.runtime.database import Database
+from libs.runtime.service import Service
+from libs.runtime.store import ServiceStore
+from services.reporting import api
+from services.reporting.config import ReportingSettings
+from services.reporting.handlers import TOPICS, ReportingHandler
+from services.reporting.snapshot import Snapshots
+from services.reporting.views import fresh_metadata
+
+SOURCE = "/bitacora/reporting"
+
+
+def build(settings: ReportingSettings) -> Service:
+    """The whole service, not started yet."""
+    store = ServiceStore(
+        Database(settings.database_url),
+        fresh_metadata(),
+        source=SOURCE,
+        clock=settings.make_clock(),
+    )
+    service = Service(settings, store)
+    service.consume(TOPICS, ReportingHandler())
+    snapshots = Snapshots(store)
+    service.http.include_router(api.router(store, snapshots))
+    if settings.page:
+        from services.reporting.page import mount
+
+        # Last: the page takes every path that no route above has taken.
+        mount(service.http, store, snapshots, interval_s=settings.page_interval_s)
+    return service

@@ -1,0 +1,45 @@
+"""The page at `/`: NiceGUI mounted on the service's own HTTP app. Nothing is loaded from outside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+from nicegui import ui
+from starlette.requests import Request
+
+from libs.runtime.store import ServiceStore
+from services.reporting.page.overview import overview
+from services.reporting.page.ticket import ticket_page
+from services.reporting.snapshot import Snapshots
+
+ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect x="4" y="2" width="17"'
+    ' height="20" rx="3" fill="#1d5fd0"/><path d="M2 6h4M2 12h4M2 18h4" stroke="#14a38b"'
+    ' stroke-width="2"/><path d="M9 8h8M9 12h8M9 16h5" stroke="#fff" stroke-width="1.8"/></svg>'
+)
+
+
+def mount(
+    app: FastAPI, store: ServiceStore, snapshots: Snapshots, *, interval_s: float,
+) -> None:
+    """Add the pages to `app`, after all its other routes. Once per process: NiceGUI is global."""
+
+    @ui.page("/", title="Bitácora · Overview")
+    async def _overview(request: Request) -> None:
+        await overview(request, store, snapshots, interval_s=interval_s)
+
+    @ui.page("/tickets/{ticket_id}", title="Ticket · Bitácora")
+    async def _ticket(request: Request, ticket_id: str) -> None:
+        await ticket_page(request, ticket_id, store, interval_s=interval_s)
+
+    ui.run_with(
+        app,
+        title="Bitácora",
+        favicon=ICON,
+        language="en-US",
+        dark=None,
+        tailwind=False,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+    )

@@ -1,0 +1,102 @@
+"""One ticket: its facts, its clocks, and everything that happened to it, live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+from sqlalchemy import select
+from starlette.requests import Request
+
+from libs.runtime.store import ServiceStore
+from services.reporting.page.frame import fragment, frame, look_again, update
+from services.reporting.page.parts import duration, moment_s, word
+from services.reporting.page.stories import entries
+from services.reporting.views.agents import AGENTS
+from services.reporting.views.lists import Json, get_ticket
+
+
+async def ticket_page(
+    request: Request, ticket_id: str, store: ServiceStore, *, interval_s: float,
+) -> None:
+    """Build the page for one visitor."""
+    wanted = ticket_id.replace("\x00", "")
+
+    async def read() -> tuple[Json | None, dict[str, str]]:
+        return await store.read(
+            lambda c: (
+                get_ticket(c, wanted),
+                {row[0]: row[1] for row in c.execute(select(AGENTS.c.id, AGENTS.c.name))},
+            ),
+        )
+
+    first, names = await read()
+    title = f"#{first['number']} · Bitácora" if first else "No such ticket · Bitácora"
+    with frame(request, title) as made:
+        missing = fragment("not_found.html", ticket_id=wanted[:100])
+        body = ui.element("div")
+        with body:
+            head = ui.html("", sanitize=False)
+            with ui.element("div").classes("ticket"):
+                history = ui.html("", sanitize=False, tag="section")
+                history.classes("card").props('aria-labelledby="h-history"')
+                with ui.element("div").classes("side"):
+                    facts = ui.html("", sanitize=False, tag="section")
+                    facts.classes("card").props('aria-labelledby="h-facts"')
+                    clocks = ui.html("", sanitize=False, tag="section")
+                    clocks.classes("card").props('aria-labelledby="h-clocks"')
+
+    def show(ticket: Json | None, known: dict[str, str]) -> None:
+        missing.set_visibility(ticket is None)
+        body.set_visibility(ticket is not None)
+        if ticket is None:
+            made.say("waiting for this ticket", ok=True)
+            return
+        made.say(f"last change {moment_s(ticket['updated_at'])}", ok=True)
+        update(head, "ticket_head.html", t=ticket)
+        update(facts, "ticket_facts.html", facts=_facts(ticket))
+        update(clocks, "ticket_clocks.html", clocks=ticket["clocks"])
+        update(
+            history,
+            "history.html",
+            entries=entries(ticket, known),
+            rejections=ticket["rejections"],
+        )
+
+    async def refresh() -> None:
+        show(*await read())
+
+    show(first, names)
+    look_again(made, interval_s, refresh)
+
+
+def _facts(t: Json) -> list[tuple[str, Any]]:
+    return [
+        ("Requester", t["requester_id"]),
+        ("Organization", t["organization"]),
+        ("Channel", t["channel"]),
+        ("Language", t["language"]),
+        ("Category", " / ".join(filter(None, (t["category"], t["subcategory"])))),
+        ("Tags", ", ".join(t["tags"])),
+        ("Group", t["group"]),
+        ("Agent", t["agent_name"] or t["agent"]),
+        ("Tier", t["tier"]),
+        ("Created", moment_s(t["created_at"])),
+        ("First reply", _after(t["first_replied_at"], t["first_reply_s"])),
+        ("Solved", _after(t["solved_at"], t["resolution_s"])),
+        ("Closed", moment_s(t["closed_at"])),
+        ("Replies", t["public_replies"]),
+        ("Reopened", t["reopens"]),
+        ("Reassignments", t["group_changes"]),
+        ("Hand-overs", t["hand_overs"]),
+        ("Rating", word(t["rating"])),
+        ("Follow-up of", t["follow_up_of"]),
+        ("Merged into", t["merged_into"]),
+        ("Reference", t["external_ref"]),
+        *((name, value) for name, value in t["custom_fields"].items()),
+        ("Id", t["id"]),
+    ]
+
+
+def _after(at: str | None, seconds: int | None) -> str:
+    return "–" if at is None else f"{moment_s(at)} (after {duration(seconds)})"

@@ -1,0 +1,32 @@
+"""Figures for many readers at once: computed when something was applied, not once per reader."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import Connection
+
+from libs.runtime.store import ServiceStore
+from services.reporting.views.figures import Figures, Range, read_figures, stamp
+
+
+class Snapshots:
+    """The latest figures per range. The API and every open page read the same ones."""
+
+    def __init__(self, store: ServiceStore) -> None:
+        self._store = store
+        self._known: dict[Range, tuple[int, Figures]] = {}
+        self._busy = asyncio.Lock()
+
+    async def get(self, range_: Range) -> Figures:
+        """The figures as of the last applied event. Raises Transient without a database."""
+        async with self._busy:
+            known = self._known.get(range_)
+            if known is not None and known[0] == await self._store.read(stamp):
+                return known[1]
+            made = await self._store.read(lambda c: self._read(c, range_))
+            self._known[range_] = made
+            return made[1]
+
+    def _read(self, connection: Connection, range_: Range) -> tuple[int, Figures]:
+        return stamp(connection), read_figures(connection, range_, now=self._store.clock.now())
