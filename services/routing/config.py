@@ -1,0 +1,50 @@
+"""Routing's settings, read once from the environment (`BITACORA_ROUTING_…`)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from libs.runtime.settings import ServiceSettings
+from services.routing.domain import NeedsRules
+from services.routing.store import Timing
+
+
+class RoutingSettings(ServiceSettings, service="routing"):
+    rule_version: str = Field(
+        "1",
+        min_length=1,
+        max_length=100,
+        description="recorded with every decision; change it together with any rule below",
+    )
+    category_is_skill: bool = Field(
+        default=True, description="a ticket's category is a skill that its agent must have"
+    )
+    unknown_skills_required: bool = Field(
+        default=False, description="ask for such a skill also when no agent at all has it"
+    )
+    language_required: bool = Field(
+        default=True, description="an agent who lists languages must list the ticket's"
+    )
+    answer_s: float = Field(
+        60.0, gt=0, description="real seconds after which an unanswered assignment is asked again"
+    )
+    retry_s: float = Field(
+        1.0, gt=0, description="real seconds that a ticket stays out of the queue after a refusal"
+    )
+    sweep_interval_s: float = Field(1.0, gt=0, description="real seconds between two sweeps")
+    sweep_tickets_max: int = Field(
+        100, ge=1, le=10_000, description="waiting tickets that one sweep looks at again"
+    )
+
+    def rules(self) -> NeedsRules:
+        return NeedsRules(
+            version=self.rule_version,
+            category_is_skill=self.category_is_skill,
+            unknown_skills_required=self.unknown_skills_required,
+            language_required=self.language_required,
+        )
+
+    def timing(self) -> Timing:
+        return Timing(
+            answer_s=self.answer_s, retry_s=self.retry_s, look_back=self.sweep_tickets_max
+        )

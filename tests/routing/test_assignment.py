@@ -1,0 +1,407 @@
+"""The way from a ticket to its agent, given/when/then, on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import NAMESPACE_URL, uuid5
+
+import pytest
+
+from libs.events import Status
+from libs.events.agent import Skill
+from libs.events.commands import AssignTicket, UnassignTicket
+from libs.events.ticket import (
+    Assigned,
+    CategoryChanged,
+    ImportedTicketActivated,
+    PriorityChanged,
+    StatusChanged,
+    TicketMerged,
+    Unassigned,
+)
+from libs.runtime.errors import Rejected
+from services.routing.domain import NeedsRules
+from services.routing.domain.agent import (
+    RetireAgent,
+    SetCapacity,
+    SetPresence,
+    SetSkills,
+)
+from tests.routing.house import START, House, created, envelope
+
+
+def tid(number: int) -> str:
+    return str(uuid5(NAMESPACE_URL, f"ticket {number}"))
+
+
+T1, T2, T3, T4 = (tid(n) for n in range(1, 5))
+
+
+@pytest.fixture
+def house(database_url: str) -> Iterator[House]:
+    house = House(database_url)
+    yield house
+    house.close()
+
+
+def test_a_ticket_goes_to_the_agent_with_most_spare_capacity(house: House):
+    house.agent("ana", 2)
+    house.agent("luis", 3)
+
+    house.ticket(T1)
+
+    [asked] = house.commands()
+    assert asked.ticket_id == T1
+    assert asked.actor == "service:routing"
+    assert asked.causation_id == f"{T1}:1"
+    command = asked.command
+    assert isinstance(command, AssignTicket)
+    assert (command.agent, command.if_unassigned) == ("luis", True)
+    [decision] = house.decisions
+    assert decision.decision_id == command.decision_id
+    assert decision.command_id == asked.command_id
+    assert (decision.outcome, decision.trigger) == ("assigned", "ticket_created")
+    assert [(c.agent, c.score) for c in decision.candidates] == [("luis", 3.0), ("ana", 2.0)]
+
+
+def test_equal_agents_are_told_apart_by_level_then_load_then_id(house: House):
+    house.agent("b", 2, skills=(Skill(name="vpn", level=3),))
+    house.agent("a", 2, skills=(Skill(name="vpn", level=3),))
+    house.agent("c", 2, skills=(Skill(name="vpn", level=9),))
+
+    for ticket_id in (T1, T2, T3):
+        house.ticket(ticket_id, category="vpn")
+        house.answer()
+
+    assert [house.holder(t) for t in (T1, T2, T3)] == ["c", "a", "b"]
+
+
+def test_skill_language_tier_channel_and_group_decide_who_can(house: House):
+    house.agent("skilled", skills=(Skill(name="vpn", level=1),), languages=("es",))
+    house.agent("speaks_russian", 9, languages=("ru",))
+    house.agent("expert", 9, tiers=(3,))
+    house.agent("phone_only", 9, channels=("phone",))
+    house.agent("away", 9)
+    house.change("away", SetPresence("away"))
+
+    house.ticket(T1, category="vpn", language="es-MX")
+    house.answer()
+    assert house.holder(T1) == "skilled"
+
+    house.ticket(T2, category="vpn", language="es")
+    assert house.commands() == []
+    nobody = house.decisions[-1]
+    assert (nobody.outcome, nobody.required_skills) == ("nobody", ("vpn",))
+    assert {c.reason: c.agents for c in nobody.rejected} == {
+        "away": 1, "channel": 1, "language": 1, "no_capacity": 1, "skill": 4, "tier": 1,
+    }  # fmt: skip
+
+
+def test_a_skill_that_nobody_has_is_not_asked_for_unless_the_rules_say_so(database_url: str):
+    strict = House(database_url, rules=NeedsRules("2", unknown_skills_required=True))
+    strict.agent("ana")
+    strict.ticket(T1, category="unheard of")
+    assert strict.commands() == []
+    assert strict.decisions[-1].rule_version == "2"
+    strict.change("ana", SetSkills((Skill(name="unheard of", level=1),)))
+    assert [c.ticket_id for c in strict.commands()] == [T1]
+    strict.close()
+
+    relaxed = House(database_url)
+    relaxed.agent("ana")
+    relaxed.ticket(T1, category="unheard of")
+    assert [c.ticket_id for c in relaxed.commands()] == [T1]
+    relaxed.close()
+
+
+def test_the_last_one_with_a_skill_leaves_and_its_tickets_go_to_the_others(house: House):
+    house.agent("expert", 0, skills=(Skill(name="vpn", level=5),))
+    house.agent("ana")
+    house.ticket(T1, category="vpn")
+    assert house.commands() == []
+    house.change("expert", RetireAgent())
+    assert [c.ticket_id for c in house.commands()] == [T1]
+
+
+def test_the_group_of_the_ticket_is_kept_and_binding(house: House):
+    house.agent("outsider", 9)
+    house.agent("insider", 0, groups=("billing", "all"))
+    house.intake.record(T1, created(), Assigned(group="all"))
+    house.deliver()
+    assert house.commands() == []
+    assert house.decisions[-1].trigger == "ticket_in_group"
+    assert [c.reason for c in house.decisions[-1].rejected] == ["no_capacity", "not_in_group"]
+    house.change("insider", SetCapacity(1))
+    [asked] = house.commands()
+    assert isinstance(asked.command, AssignTicket)
+    assert (asked.command.agent, asked.command.group) == ("insider", "all")
+
+
+def test_capacity_counts_reservations_and_open_tickets_but_not_pending_ones(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.ticket(T2)
+    assert [c.ticket_id for c in house.commands()] == [T1]
+    assert house.loads() == {"ana": 1}
+
+    house.intake.decide(house.asked[0])
+    house.deliver()
+    assert house.commands() == []
+    assert house.loads() == {"ana": 1}
+
+    house.intake.status(T1, Status.PENDING)
+    house.deliver()
+    assert [c.ticket_id for c in house.commands()] == [T2]
+    assert house.decisions[-1].trigger == "agent_freed"
+
+
+def test_a_freed_agent_pulls_by_priority_then_by_wait_never_the_newest(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.answer()
+    house.ticket(T2, category="later the same")
+    house.ticket(T3)
+    house.ticket(T4, priority="high")
+
+    order = []
+    for _ in range(3):
+        [held] = [t for t in house.intake.tickets if house.intake.held() and house.holder(t)
+                  and house.intake.tickets[t].status is Status.OPEN]  # fmt: skip
+        house.intake.status(held, Status.SOLVED)
+        house.deliver()
+        house.answer()
+        order.append(next(t for t in house.intake.tickets if house.intake.tickets[t].status
+                          is Status.OPEN))  # fmt: skip
+    assert order == [T4, T2, T3]
+
+
+def test_a_ticket_that_comes_back_keeps_its_place(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.answer()
+    house.ticket(T2)
+    house.change("ana", SetPresence("away"))
+    house.intake.record(T1, Unassigned(previous_agent="ana"))
+    house.deliver()
+    assert house.commands() == []
+    house.change("ana", SetPresence("online"))
+    assert [c.ticket_id for c in house.commands()] == [T1]
+
+
+def test_more_capacity_pulls_as_many_as_there_is_room_for(house: House):
+    house.agent("ana", 0)
+    for number in range(1, 131):
+        house.ticket(tid(number), category=f"c{number % 3}")
+    assert house.commands() == []
+    house.change("ana", SetCapacity(120))
+    assert [c.ticket_id for c in house.commands()] == [tid(n) for n in range(1, 121)]
+
+
+def test_nobody_is_recorded_once_until_the_reasons_change(house: House):
+    house.agent("ana", 1)
+    house.change("ana", SetPresence("offline"))
+    house.ticket(T1)
+    house.intake.record(T1, PriorityChanged(priority="high", previous="medium"))
+    house.deliver()
+    house.sweep()
+    house.commands()
+    assert [d.outcome for d in house.decisions] == ["nobody"]
+    house.change("ana", SetPresence("away"))
+    house.sweep()
+    house.sweep()
+    house.commands()
+    assert [[c.reason for c in d.rejected] for d in house.decisions] == [["offline"], ["away"]]
+
+
+def test_without_any_agent_the_record_says_so(house: House):
+    house.ticket(T1)
+    house.commands()
+    assert [c.reason for c in house.decisions[-1].rejected] == ["no_agents"]
+    house.agent("ana")
+    assert [c.ticket_id for c in house.commands()] == [T1]
+
+
+def test_a_refusal_frees_the_unit_for_the_next_and_the_ticket_comes_back(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.ticket(T2)
+    [asked] = house.commands()
+    house.intake.assign(T1, "by hand")
+    house.intake.decide(asked)
+    house.deliver(events=0)  # the rejection overtakes the events that explain it
+    [following] = house.commands()
+    assert following.ticket_id == T2
+    house.intake.decide(following)
+    house.deliver()
+    assert house.commands() == []
+    assert house.work(T1).agent == "by hand"
+
+    house.intake.record(T1, Unassigned(previous_agent="by hand"))
+    house.deliver()
+    house.intake.status(T2, Status.SOLVED)
+    house.deliver()
+    assert [c.ticket_id for c in house.commands()] == [T1]
+
+
+def test_a_refused_ticket_that_still_looks_eligible_is_tried_again_later(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    [asked] = house.commands()
+    house.intake._reject(asked, "not_assignable")
+    house.deliver()
+    assert house.commands() == []
+    house.sweep()
+    assert house.commands() == []
+    house.clock.advance(1)
+    house.sweep()
+    [again] = house.commands()
+    assert (again.ticket_id, again.command_id != asked.command_id) == (T1, True)
+
+
+def test_an_assignment_by_hand_does_not_answer_our_own_command(house: House):
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.ticket(T2)
+    [asked] = house.commands()
+    house.intake.assign(T1, "by hand")
+    house.deliver()
+    assert house.commands() == []  # ana's unit is kept: T1 may be free again when ours is decided
+    house.intake.decide(asked)
+    house.deliver()
+    assert [c.ticket_id for c in house.commands()] == [T2]
+
+
+def test_silence_is_asked_again_with_another_id_and_the_same_agent(house: House):
+    house.agent("ana", 1)
+    house.agent("luis", 1)
+    house.ticket(T1)
+    [first] = house.commands()
+    house.clock.advance(59)
+    assert house.sweep() == 0
+    house.clock.advance(1)
+    assert house.sweep() == 1
+    [second] = house.commands()
+    assert second.command_id != first.command_id
+    assert second.command.agent == first.command.agent  # type: ignore[union-attr]
+    assert house.loads() == {"ana": 1}
+
+    # Both are decided in the end: one holder, and nothing is freed before its time.
+    house.intake.decide(first)
+    house.intake.decide(second)
+    house.deliver(events=0)
+    assert house.loads() == {"ana": 1}
+    house.answer()
+    assert house.holder(T1) == "ana"
+    assert house.work(T1).reservation is None
+
+
+def test_silence_about_an_agent_who_left_goes_to_another_one(house: House):
+    house.agent("ana", 2)
+    house.agent("luis", 1)
+    house.ticket(T1)
+    assert house.commands()[0].command.agent == "ana"  # type: ignore[union-attr]
+    house.change("ana", SetPresence("offline"))
+    house.clock.advance(60)
+    house.sweep()
+    assert house.commands()[0].command.agent == "luis"  # type: ignore[union-attr]
+    assert house.loads() == {"luis": 1}
+
+
+def test_tickets_of_an_agent_who_leaves_the_house_are_taken_back(house: House):
+    house.agent("ana", 2)
+    house.ticket(T1)
+    house.answer()
+    house.agent("luis", 1)
+    house.change("ana", RetireAgent())
+    [taken] = house.commands()
+    assert isinstance(taken.command, UnassignTicket)
+    house.intake.decide(taken)
+    house.deliver()
+    house.answer()
+    assert house.holder(T1) == "luis"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StatusChanged(status="solved", previous="new"),
+        StatusChanged(status="pending", previous="new"),
+        TicketMerged(into=T2),
+        Assigned(agent="somebody"),
+    ],
+)
+def test_what_is_not_eligible_is_not_offered(house: House, event: Assigned):
+    house.ticket(T1)
+    house.intake.record(T1, event)
+    house.deliver()
+    house.agent("ana", 5)
+    house.sweep()
+    assert house.commands() == []
+
+
+def test_imported_history_is_kept_and_left_alone_until_it_is_activated(house: House):
+    house.agent("ana", 5)
+    house.ticket(T1, imported_from="elsewhere", group="old group")
+    house.intake.record(T1, CategoryChanged(category="vpn"))
+    house.intake.record(T1, Assigned(group="g", agent="ana"), Unassigned())
+    house.deliver()
+    house.sweep()
+    assert house.commands() == []
+    assert house.decisions == []
+    assert house.loads() == {}
+    house.clock.advance(100)
+    house.intake.record(T1, ImportedTicketActivated())
+    house.deliver()
+    [asked] = house.commands()
+    assert asked.ticket_id == T1
+    assert house.decisions[-1].trigger == "ticket_activated"
+    assert house.work(T1).eligible_since == house.clock.now()
+
+
+def test_a_rolled_back_change_of_an_agent_leaves_no_trace(house: House):
+    house.agent("ana", 1)
+
+    def fails(connection, outgoing):  # type: ignore[no-untyped-def]
+        house.desk.change_agent("ana", SetCapacity(5), "system")(connection, outgoing)
+        raise Rejected("no", "rolled back")
+
+    with pytest.raises(Rejected):
+        house.store.write_now(fails)
+    house.change("ana", SetCapacity(2))
+    for number in range(1, 5):
+        house.ticket(tid(number))
+    assert len(house.commands()) == 2
+
+
+def test_the_same_events_again_after_a_rollback_ask_the_same(house: House):
+    house.agent("ana", 1)
+    event = envelope(T1, 1, created(1), START)
+
+    def fails(connection, outgoing):  # type: ignore[no-untyped-def]
+        house.handler.apply(connection, [event], outgoing)
+        seen.append(outgoing.pending[-1].headers)
+        raise Rejected("no", "rolled back")
+
+    seen: list[object] = []
+    for _ in range(2):
+        with pytest.raises(Rejected):
+            house.store.write_now(fails)
+    assert seen[0] == seen[1]
+
+
+def test_rules_that_changed_while_the_service_was_down_are_adopted(database_url: str):
+    house = House(database_url)
+    house.agent("ana", 0, skills=(Skill(name="vpn", level=1),))
+    house.agent("luis", 1)
+    house.ticket(T1, category="vpn")
+    assert house.commands() == []
+    other = House.__new__(House)
+    other.__dict__.update(house.__dict__)
+    other.desk = type(house.desk)(
+        house.tables, NeedsRules("2", category_is_skill=False), house.clock
+    )
+    assert house.store.write_now(other.desk.adopt_rules)[0] == 1
+    assert other.sweep() == 1
+    other.commands()
+    assert other.decisions[-1].rule_version == "2"
+    house.close()
