@@ -13,11 +13,12 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from libs.runtime.embedded import BrokerUnavailable
+from libs.runtime.localserver import BrokerUnavailable, LocalServer, free_port
 
 LIBS: Final = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "libs"
 HEAP_MB: Final = 768
 FORMAT_TIMEOUT_S: Final = 60
+START_TIMEOUT_S: Final = 90.0
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -36,10 +37,41 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=6
+transaction.state.log.num.partitions=1
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 """
 
 
-def kafka_command(directory: Path, *, port: int, controller_port: int) -> tuple[str, ...]:
+class ApacheKafka(LocalServer):
+    """One broker whose data lie in `directory` and outlive it; free ports unless one is given.
+
+    As a context manager it is started and stopped; `kill` and `start` are a crash and recovery.
+    """
+
+    name = "Apache Kafka"
+
+    def __init__(self, directory: Path, *, port: int | None = None, heap_mb: int = HEAP_MB) -> None:
+        super().__init__(
+            port or free_port(), log_file=directory / "kafka.log", start_timeout_s=START_TIMEOUT_S
+        )
+        self._directory = directory
+        self._heap_mb = heap_mb
+        self._controller_port = free_port()
+
+    def command(self) -> tuple[str, ...]:
+        return kafka_command(
+            self._directory,
+            port=self.port,
+            controller_port=self._controller_port,
+            heap_mb=self._heap_mb,
+        )
+
+
+def kafka_command(
+    directory: Path, *, port: int, controller_port: int, heap_mb: int = HEAP_MB
+) -> tuple[str, ...]:
     """Prepare `directory` (formatted on first use) and give the command that serves from it.
 
     `BITACORA_KAFKA_LIBS` names another directory of jars. Raises BrokerUnavailable.
@@ -57,7 +89,7 @@ def kafka_command(directory: Path, *, port: int, controller_port: int) -> tuple[
     base = (java, f"-Dkafka.logs.dir={directory}", "-cp", f"{libs}/*")
     if not (logs / "meta.properties").exists():
         _format(base, properties)
-    return (*base[:1], f"-Xmx{HEAP_MB}m", *base[1:], "kafka.Kafka", str(properties))
+    return (*base[:1], f"-Xmx{heap_mb}m", *base[1:], "kafka.Kafka", str(properties))
 
 
 def _java() -> str:
