@@ -72,9 +72,7 @@ class CommandConsumer:
             code, detail = outcome.code, outcome.detail
         await self._store.write(lambda c, _: parking.failed_again(c, parked, code, detail))
 
-    def _park(
-        self, connection: Connection, outgoing: Outgoing, problems: Sequence[Problem]
-    ) -> int:
+    def _park(self, connection: Connection, outgoing: Outgoing, problems: Sequence[Problem]) -> int:
         return sum(
             parking.park(
                 connection,

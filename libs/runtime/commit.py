@@ -147,7 +147,7 @@ class GroupCommit:
     same transaction, for bookkeeping that must agree with the store.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: ServiceStore,
         events: EventStore,
@@ -199,7 +199,7 @@ class GroupCommit:
             jobs = self._take()
             try:
                 answers = await self.store.write(lambda c, out, j=jobs: self._commit(c, out, j))  # type: ignore[misc]
-            except BaseException as error:  # noqa: BLE001 - every waiter gets it, none is forgotten
+            except BaseException as error:
                 self._cache.clear()
                 for job in jobs:
                     if not job.done.done():
@@ -270,9 +270,7 @@ class GroupCommit:
             next_number = (connection.execute(query).scalar() or 0) + 1
         return _Batch(heads, self._known(connection, commands), next_number)
 
-    def _known(
-        self, connection: Connection, commands: Sequence[CommandEnvelope]
-    ) -> dict[str, Any]:
+    def _known(self, connection: Connection, commands: Sequence[CommandEnvelope]) -> dict[str, Any]:
         t = self.tables.command_log
         ids = list({c.command_id for c in commands})
         known: dict[str, Any] = {}
@@ -296,7 +294,7 @@ class GroupCommit:
             events = self._decide(envelope, head.state, now, batch.next_number)
         except self._refusals as refusal:
             outcome = _refused(envelope, refusal, head.sequence)  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001 - a bug must not take the whole batch with it
+        except Exception as error:
             log.exception("decide_failed", command=envelope.type, command_id=envelope.command_id)
             return Outcome(
                 envelope.command_id,

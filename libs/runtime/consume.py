@@ -48,12 +48,18 @@ IN_CHUNK = 500
 class Record(Protocol):
     """A Kafka record as the client hands it over."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[Any, Any]]
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[Any, Any]]: ...
 
 
 class EventHandler(Protocol):
@@ -236,7 +242,7 @@ class StreamApplier:
                 self._handler.apply(connection, [item.envelope for item in items], outgoing)
         except (Transient, DBAPIError):
             raise
-        except Exception as error:  # noqa: BLE001 - parked with its reason, never swallowed
+        except Exception as error:
             del outgoing.pending[mark:]
             if len(items) == 1 and not isinstance(error, Poison):
                 log.exception("event_not_applicable", group=self.group, id=items[0].envelope.id)
@@ -334,9 +340,7 @@ class StreamApplier:
 
     # -- bookkeeping --------------------------------------------------------------------------
 
-    def _last_sequences(
-        self, connection: Connection, items: Sequence[_Item]
-    ) -> dict[Stream, int]:
+    def _last_sequences(self, connection: Connection, items: Sequence[_Item]) -> dict[Stream, int]:
         by_topic: dict[str, set[str]] = {}
         for item in items:
             by_topic.setdefault(item.record.topic, set()).add(item.envelope.stream_id)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     Connection,
@@ -141,10 +141,12 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
 
 @lru_cache(maxsize=256)
 def _upsert_statement(table: Table, columns: tuple[str, ...], dialect: str) -> Executable:
-    module = sqlite_dialect if dialect == "sqlite" else postgres_dialect
-    statement = module.insert(table)
+    module: Any = sqlite_dialect if dialect == "sqlite" else postgres_dialect
+    statement: Any = module.insert(table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in columns if name not in keys}
     if not changed:
-        return statement.on_conflict_do_nothing(index_elements=keys)
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    else:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return cast("Executable", statement)

@@ -134,9 +134,7 @@ class EventStore:
         """Events of all streams, in order of position, beginning behind `after`."""
         return [
             self._envelope(str(n.originator_id), n.originator_version, n.topic, n.state, n.id)
-            for n in self._recorder.select_notifications(
-                after, limit, inclusive_of_start=False
-            )
+            for n in self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         ]
 
     def read_frames(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, bytes]]:

@@ -156,7 +156,7 @@ class Feed:
                     log.warning("consumer_retries", group=self.group, error=error.detail)
                     await asyncio.sleep(delay_s)
                     delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
-                except Exception as error:  # noqa: BLE001 - a bug: stop the process, acknowledge nothing
+                except Exception as error:
                     log.exception("consumer_failed", group=self.group)
                     self._stop(error)
             self.waiting = ""

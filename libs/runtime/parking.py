@@ -97,7 +97,7 @@ class Place:
     offset: int
 
 
-def park(  # noqa: PLR0913
+def park(
     connection: Connection,
     outgoing: Outgoing,
     *,
@@ -200,9 +200,7 @@ def redrive_requested(connection: Connection, limit: int = 500) -> list[Parked]:
     return [_parked(row) for row in connection.execute(query)]
 
 
-def waiting_behind(
-    connection: Connection, heads: Sequence[tuple[str, str, int]]
-) -> list[Parked]:
+def waiting_behind(connection: Connection, heads: Sequence[tuple[str, str, int]]) -> list[Parked]:
     """The message that is next for each of these (topic, stream, last applied sequence), where it
     was parked only for coming too early. What failed by itself waits for an operator."""
     if not heads:
@@ -274,7 +272,7 @@ __all__ = [
     "get_parked",
     "list_parked",
     "park",
-        "redrive_requested",
+    "redrive_requested",
     "remove",
     "remove_applied",
     "request_redrive",

@@ -134,7 +134,7 @@ class OutboxSource:
         return Message(row.position, row.topic, row.stream_id.encode(), row.data, headers)
 
 
-def _headers(  # noqa: PLR0913
+def _headers(
     source: str, type_name: str, stream_id: str, sequence: int, position: int, meta: bytes
 ) -> list[tuple[str, bytes | None]]:
     m = from_json(meta)
@@ -186,7 +186,7 @@ class Relay:
     `backlog()` and `republished` are for metrics and readiness.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         name: str,
         source: Source,

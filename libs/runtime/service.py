@@ -126,9 +126,9 @@ class Service:
         Never returns before the broker has told where the topics end (after a start, that is).
         """
         for feed in self._feeds:
-            while (ends := feed.ends()) is None:  # noqa: ASYNC110 - the client tells by no event
+            while (ends := feed.ends()) is None:
                 await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
-            while not feed.reached(ends):  # noqa: ASYNC110
+            while not feed.reached(ends):
                 await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
 
     def _feed(self, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]) -> Feed:
@@ -234,7 +234,8 @@ class Service:
         committing = [asyncio.create_task(feed.commit_for_ever()) for feed in self._feeds]
         fatal = [feed.fatal for feed in self._feeds if feed.fatal is not None]
         try:
-            await asyncio.wait([*fatal, *committing], return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [*fatal, *committing]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for future in fatal:
                 if future.done():
                     raise future.result()
@@ -322,7 +323,7 @@ def run(service: Service) -> None:
         service.name, log_format=service.settings.log_format, level=service.settings.log_level
     )
     try:
-        import uvloop  # noqa: PLC0415 - optional, and not there on every platform
+        import uvloop
 
         runner: Callable[..., Any] = uvloop.run
     except ImportError:
@@ -331,7 +332,7 @@ def run(service: Service) -> None:
     gc.set_threshold(50_000, 20, 50)
     try:
         runner(_serve(service))
-    except BaseException:  # noqa: BLE001 - the last line before the process ends
+    except BaseException:
         log.exception("service_failed", service=service.name)
         sys.exit(EXIT_BUG)
     finally:

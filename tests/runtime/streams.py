@@ -11,8 +11,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 from libs.events import Event, EventEnvelope, encode_event
 from libs.events.chain import GENESIS
 from libs.events.ticket import PriorityChanged, Requester, TicketCreated
-from libs.runtime.consume import ConsumerTables, StreamApplier
 from libs.runtime.clock import ManualClock
+from libs.runtime.consume import ConsumerTables, StreamApplier
 from libs.runtime.database import Database
 from libs.runtime.errors import Poison
 from libs.runtime.mapper import envelope_of, record_event

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import MetaData, func, select, text
 
-from libs.events import CommandEnvelope, Event, Ticket, Priority
+from libs.events import CommandEnvelope, Event, Priority, Ticket
 from libs.events.commands import ChangePriority, CreateTicket
 from libs.events.ticket import PriorityChanged, Requester, TicketCreated
 from libs.events.verify import verify_stream
@@ -119,7 +119,11 @@ async def test_a_repeated_command_gets_the_first_answer(intake: Intake) -> None:
     first = await intake.commit.submit(command)
     other_id = CommandEnvelope(command.command_id, str(uuid4()), command.command, "system")
     again = await intake.commit.submit(other_id)
-    assert (again.status, again.ticket_id, again.number) == ("duplicate", command.ticket_id, first.number)
+    assert (again.status, again.ticket_id, again.number) == (
+        "duplicate",
+        command.ticket_id,
+        first.number,
+    )
     assert len(intake.events.history(command.ticket_id)) == 1
     assert intake.events.history(other_id.ticket_id) == []
 

@@ -142,7 +142,9 @@ def test_a_handler_that_fails_leaves_nothing_behind_in_the_outbox(bench: Bench) 
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_any_delivery_order_with_any_duplicates_ends_the_same(sqlite_url: str, data: st.DataObject) -> None:
+def test_any_delivery_order_with_any_duplicates_ends_the_same(
+    sqlite_url: str, data: st.DataObject
+) -> None:
     bench = Bench(f"{sqlite_url}.{data.draw(st.uuids())}")
     try:
         streams = {name: records(stream(name, 4)) for name in ("a", "b", "c")}
@@ -157,6 +159,8 @@ def test_any_delivery_order_with_any_duplicates_ends_the_same(sqlite_url: str, d
         for name in streams:
             assert seen(bench, name) == [1, 2, 3, 4]
         with bench.store.database.reading() as connection:
-            assert connection.execute(select(func.count()).select_from(parking.PARKED)).scalar() == 0
+            assert (
+                connection.execute(select(func.count()).select_from(parking.PARKED)).scalar() == 0
+            )
     finally:
         bench.close()

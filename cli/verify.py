@@ -1,0 +1,182 @@
+"""`bitacora verify`: checks the invariants on a running or a stopped system, with figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import typer
+from aiokafka.errors import KafkaError
+from sqlalchemy import inspect
+
+from cli.invariants import (
+    Check,
+    Effects,
+    Log,
+    LogReader,
+    TopicReader,
+    check_acknowledged,
+    check_chains,
+    check_effects,
+    check_ledger,
+    check_sequences,
+    check_topics,
+    note_effects,
+    outbox_events,
+    stored_events,
+)
+from cli.output import (
+    DEFAULT_DATA_DIR,
+    FAILED,
+    DataDir,
+    JsonFlag,
+    NotRunning,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
+from cli.system import database_url
+from libs.events.sla import SlaBreached
+from libs.events.topics import (
+    AGENTS_EVENTS,
+    ROUTING_DECISIONS,
+    SLA_EVENTS,
+    TICKETS_EVENTS,
+    TICKETS_REJECTIONS,
+)
+from libs.runtime.database import Database
+from libs.runtime.eventstore import EventStore
+from libs.runtime.runstate import RunState, read_run
+from libs.runtime.settings import SERVICES
+from libs.runtime.topiclog import read_topics
+
+EVENT_TOPICS = (TICKETS_EVENTS, TICKETS_REJECTIONS, AGENTS_EVENTS, ROUTING_DECISIONS, SLA_EVENTS)
+SPEAKERS = ("intake", "routing", "sla")
+"""The services that say events of their own through an outbox."""
+
+
+def verify(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check that nothing was lost, doubled, reordered or altered. Exit status 1 if something was."""
+    state = read_run(data_dir)
+    checks = asyncio.run(run_checks(data_dir, state))
+    if as_json:
+        print_json(
+            {"ok": all(c.ok is not False for c in checks), "checks": list(map(_row, checks))}
+        )
+    else:
+        _print(checks)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(FAILED)
+
+
+async def run_checks(data_dir: Path, state: RunState | None) -> list[Check]:
+    """All checks. Raises NotRunning when there is no store to look at."""
+    databases = {name: _open(name, database_url(name, data_dir)) for name in SERVICES}
+    try:
+        return await _checks(databases, state)
+    finally:
+        for one in databases.values():
+            one.close()
+
+
+async def _checks(databases: dict[str, Database], state: RunState | None) -> list[Check]:
+    intake = databases["intake"]
+    events = EventStore(intake, source="/bitacora/intake")
+    reader, effects, breaches = LogReader(), Effects(), Counter[str]()
+    try:
+        with progress("reading the stores") as tick:
+            for envelope in stored_events(events):
+                reader.take(TICKETS_EVENTS, envelope)
+                note_effects(effects, envelope)
+                tick(1)
+            for name in SPEAKERS:
+                for topic, envelope in outbox_events(databases[name], f"/bitacora/{name}"):
+                    reader.take(topic, envelope)
+                    if isinstance(envelope.event, SlaBreached):
+                        breaches[_clock(envelope.stream_id, envelope.event)] += 1
+                    tick(1)
+    finally:
+        events.close()
+    stored = reader.logs
+    published, why_not = await _published(state)
+    with intake.reading() as connection:
+        checks = [
+            check_acknowledged(connection, stored.get(TICKETS_EVENTS) or Log()),
+            check_topics(stored, published)
+            if published is not None
+            else Check("I2", "store = topic", None, detail=why_not),
+            check_sequences(stored, published),
+            await _check_rebuild(databases, state),
+            check_effects(effects, breaches),
+            check_chains(stored),
+            check_ledger(connection, effects),
+        ]
+    return checks
+
+
+async def _published(state: RunState | None) -> tuple[dict[str, Log] | None, str]:
+    """What the topics hold, or None and why they cannot be read."""
+    if state is None:
+        return None, "the system is stopped; start it with `bitacora up` to compare the topics"
+    reader = TopicReader()
+    try:
+        with progress("reading the topics") as tick:
+            async for records in read_topics(state.bootstrap, EVENT_TOPICS):
+                reader.take(records)
+                tick(len(records))
+    except (KafkaError, OSError) as error:
+        return None, f"Kafka at {state.bootstrap} cannot be read: {error}"
+    return reader.logs(), ""
+
+
+def _open(service: str, url: str) -> Database:
+    database = Database(url)
+    if database.is_sqlite and not Path(str(database.url.database)).exists():
+        database.close()
+        raise NotRunning(
+            f"there is no store of {service} at {database.url.database}: start a system with "
+            "`bitacora up`, or name its directory with --data-dir"
+        )
+    with database.reading() as connection:
+        if not inspect(connection).has_table("outbox"):
+            raise NotRunning(
+                f"the database of {service} holds nothing yet; run `bitacora up` first"
+            )
+    return database
+
+
+def _clock(stream_id: str, breach: SlaBreached) -> str:
+    return f"{stream_id} {breach.metric} due {breach.due.isoformat()}"
+
+
+def _row(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "title": check.title,
+        "state": check.state,
+        "figures": check.figures,
+        "detail": check.detail,
+        "problems": check.problems,
+    }
+
+
+def _print(checks: list[Check]) -> None:
+    rows = [
+        (
+            check.name,
+            check.title,
+            check.state,
+            check.detail or ", ".join(f"{name} {value}" for name, value in check.figures.items()),
+        )
+        for check in checks
+    ]
+    print_table(("", "invariant", "state", "figures"), rows)
+    for check in checks:
+        for problem in check.problems:
+            say(f"{check.name}: {problem}")
