@@ -26,7 +26,7 @@ FIELDS: dict[str, Any] = {
 }
 
 
-def test_the_hashed_bytes_are_these():
+def test_the_hashed_bytes_are_these() -> None:
     """Written out by hand, so that the format never changes by accident: recorded hashes depend on
     every byte of it, and so do the programs of auditors."""
     hashed = (
@@ -46,7 +46,7 @@ def test_the_hashed_bytes_are_these():
     assert chain_hash(GENESIS, **FIELDS) == digest
 
 
-def test_a_recorded_hash_holds():
+def test_a_recorded_hash_holds() -> None:
     """The hash of one envelope, times as datetimes, through every layer."""
     envelope = envelope_for(
         status("solved"), time=MORNING + timedelta(microseconds=120_000), correlation_id=""
@@ -55,7 +55,7 @@ def test_a_recorded_hash_holds():
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_field_counts(name: str):
+def test_every_field_counts(name: str) -> None:
     value = FIELDS[name]
     others = [value + 1] if isinstance(value, int) else [value + value[:1], value[:-1], value[:0]]
     before = chain_hash(GENESIS, **FIELDS)
@@ -64,7 +64,7 @@ def test_every_field_counts(name: str):
     assert chain_hash("1" + GENESIS[1:], **FIELDS) != before
 
 
-def test_no_text_can_move_from_one_field_to_the_next():
+def test_no_text_can_move_from_one_field_to_the_next() -> None:
     moved = [
         {"actor": "a\nb", "correlation_id": "c", "causation_id": "", "data": b"{}"},
         {"actor": "a", "correlation_id": "b\nc", "causation_id": "", "data": b"{}"},
@@ -81,7 +81,9 @@ tricky = st.text(st.sampled_from("a\\\nn"), max_size=4)
 
 
 @given(a=st.tuples(tricky, tricky, tricky), b=st.tuples(tricky, tricky, tricky))
-def test_different_fields_never_hash_alike(a: tuple[str, str, str], b: tuple[str, str, str]):
+def test_different_fields_never_hash_alike(
+    a: tuple[str, str, str], b: tuple[str, str, str]
+) -> None:
     def hashed(fields: tuple[str, str, str]) -> str:
         names = ("actor", "correlation_id", "causation_id")
         return chain_hash(GENESIS, **{**FIELDS, **dict(zip(names, fields, strict=True))})
@@ -105,20 +107,20 @@ def test_different_fields_never_hash_alike(a: tuple[str, str, str], b: tuple[str
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_an_envelope_that_was_changed_no_longer_gives_its_hash(change: dict[str, Any]):
+def test_an_envelope_that_was_changed_no_longer_gives_its_hash(change: dict[str, Any]) -> None:
     envelope = envelope_for(status("solved"))
     assert replace(envelope, **change).computed_hash() != envelope.hash
 
 
 @given(streams(max_size=4))
-def test_hashes_survive_the_wire(stream: list[EventEnvelope]):
+def test_hashes_survive_the_wire(stream: list[EventEnvelope]) -> None:
     for envelope in stream:
         decoded = decode_event(*encode_event(envelope)[1:])
         assert isinstance(decoded, EventEnvelope)
         assert decoded.computed_hash() == envelope.hash == decoded.hash
 
 
-def test_the_way_a_time_is_written_on_the_wire_does_not_matter():
+def test_the_way_a_time_is_written_on_the_wire_does_not_matter() -> None:
     """Another client may rewrite 09:00:00Z as 10:00:00.000+01:00: the instant is what is hashed."""
     envelope = envelope_for(status("solved"))
     _, value, headers = encode_event(envelope)

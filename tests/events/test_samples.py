@@ -37,7 +37,7 @@ def within(approved: Any, now: Any) -> bool:
 
 
 @pytest.mark.parametrize("type_name", known_types())
-def test_every_type_has_samples(type_name: str):
+def test_every_type_has_samples(type_name: str) -> None:
     assert {"minimal", "full"} <= BY_TYPE[type_name].keys(), (
         f"{type_name} lacks approved samples: write {SAMPLES.name}/{type_name}.json with a `minimal`"
         " and a `full` sample (see libs/events/approve.py), run `python -m libs.events.approve`,"
@@ -45,12 +45,12 @@ def test_every_type_has_samples(type_name: str):
     )
 
 
-def test_every_sample_is_of_a_known_type():
+def test_every_sample_is_of_a_known_type() -> None:
     assert BY_TYPE.keys() - known_types() == set(), "a type was removed; write an upcaster for it"
 
 
 @pytest.mark.parametrize("sample", ALL, ids=named)
-def test_means_what_was_approved(sample: Sample):
+def test_means_what_was_approved(sample: Sample) -> None:
     assert sample.means is not None, "not approved yet: run `python -m libs.events.approve`"
     now = meaning(sample.type_name, sample.data)
     assert within(sample.means, now), (
@@ -60,21 +60,21 @@ def test_means_what_was_approved(sample: Sample):
 
 
 @pytest.mark.parametrize("sample", [s for s in ALL if s.type_name in PRESENT], ids=named)
-def test_is_written_again_as_it_was(sample: Sample):
+def test_is_written_again_as_it_was(sample: Sample) -> None:
     data = json.dumps(sample.data).encode()
     decoded = registry_of(sample.type_name).decode(sample.type_name, data)
     assert json.loads(decoded.model_dump_json(exclude_defaults=True)) == sample.data
 
 
 @pytest.mark.parametrize("sample", ALL, ids=named)
-def test_fits_the_published_schema(sample: Sample):
+def test_fits_the_published_schema(sample: Sample) -> None:
     schema = json.loads((SCHEMAS / f"{sample.type_name}.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema, format_checker=FormatChecker()).validate(sample.data)
 
 
 @pytest.mark.parametrize(("type_name", "cls"), sorted(PRESENT.items()))
-def test_some_sample_shows_every_field(type_name: str, cls: type[BaseModel]):
+def test_some_sample_shows_every_field(type_name: str, cls: type[BaseModel]) -> None:
     shown = {name for sample in BY_TYPE[type_name].values() for name in sample.data}
     missing = cls.model_fields.keys() - shown
     assert not missing, (
@@ -84,7 +84,7 @@ def test_some_sample_shows_every_field(type_name: str, cls: type[BaseModel]):
 
 
 @pytest.mark.parametrize(("type_name", "cls"), sorted(PRESENT.items()))
-def test_minimal_sample_has_only_what_is_required(type_name: str, cls: type[BaseModel]):
+def test_minimal_sample_has_only_what_is_required(type_name: str, cls: type[BaseModel]) -> None:
     required = {name for name, field in cls.model_fields.items() if field.is_required()}
     assert BY_TYPE[type_name]["minimal"].data.keys() == required
 
@@ -118,8 +118,10 @@ class FieldAdded(BaseModel):
     ("later", "compatible"),
     [(FieldAdded, True), (FieldRemoved, False), (FieldRequired, False), (DefaultChanged, False)],
 )
-def test_the_checks_above_catch_incompatible_changes(later: type[BaseModel], compatible: bool):
-    documents = [{"number": 1}, {"number": 2, "note": "x"}]
+def test_the_checks_above_catch_incompatible_changes(
+    later: type[BaseModel], compatible: bool
+) -> None:
+    documents: list[dict[str, Any]] = [{"number": 1}, {"number": 2, "note": "x"}]
     approved = [Before.model_validate(data).model_dump() for data in documents]
 
     def unchanged(data: dict[str, Any], means: dict[str, Any]) -> bool:
@@ -138,7 +140,7 @@ def record(name: str) -> tuple[Any, list[tuple[str, bytes]], bytes, bytes]:
     return document["means"], headers, document["key"].encode(), document["value"].encode()
 
 
-def test_a_recorded_kafka_record_of_an_event():
+def test_a_recorded_kafka_record_of_an_event() -> None:
     means, headers, key, value = record("record.event.json")
     envelope = decode_event(value, headers)
     assert not isinstance(envelope, Malformed), envelope
@@ -148,7 +150,7 @@ def test_a_recorded_kafka_record_of_an_event():
     assert encode_event(envelope) == (key, value, headers)
 
 
-def test_a_recorded_kafka_record_of_a_command():
+def test_a_recorded_kafka_record_of_a_command() -> None:
     means, headers, key, value = record("record.command.json")
     envelope = decode_command(value, headers)
     assert not isinstance(envelope, Malformed), envelope
