@@ -106,7 +106,7 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
     stored = reader.logs
     published, why_not = await _published(state)
     with intake.reading() as connection:
-        checks = [
+        return [
             check_acknowledged(connection, stored.get(TICKETS_EVENTS) or Log()),
             check_topics(stored, published)
             if published is not None
@@ -117,7 +117,6 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
             check_chains(stored),
             check_ledger(connection, effects),
         ]
-    return checks
 
 
 async def _published(state: RunState | None) -> tuple[dict[str, Log] | None, str]:

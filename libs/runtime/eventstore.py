@@ -74,8 +74,7 @@ class EventStore:
         if isinstance(self._recorder, SQLiteApplicationRecorder):
             with SQLiteCursor(raw.cursor()) as cursor:
                 return list(self._recorder._insert_events(SQLiteCursor(cursor), events) or ())  # noqa: SLF001
-        recorder = self._recorder
-        assert isinstance(recorder, PostgresApplicationRecorder)
+        recorder: Any = self._recorder
         for info in recorder.datastore.psycopg_type_adapters.values():
             if not raw.adapters.types.get(info.oid):
                 register_composite(info, raw)

@@ -367,8 +367,8 @@ class Relay:
                 yield
             return
         key = crc32(self.name.encode())
-        with database.engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with autocommit.connect() as connection:
             while not connection.execute(text(f"SELECT pg_try_advisory_lock({key})")).scalar():
                 await asyncio.sleep(0.5)
             self._lock_connection = connection
