@@ -182,6 +182,16 @@ class Desk(RuleBasedStateMachine):
     def every_command_has_its_own_id(self) -> None:
         assert len({c.command_id for c in self.asked}) == len(self.asked)
 
+    @invariant()
+    def nobody_waits_while_somebody_has_room(self) -> None:
+        """As far as routing has heard: not sooner or later, but after every transaction."""
+        waiting = [work for work in self.house.works() if work.waiting]
+        loads = self.house.loads() if waiting else {}
+        for work in waiting:
+            for agent in self.agents.values():
+                room = loads.get(agent.id, 0) < agent.capacity
+                assert not (room and self._able(agent, work)), (work, agent)
+
     def settle(self) -> None:
         """Everything is delivered and answered, and all time-outs have passed."""
         for _ in range(20):
@@ -215,7 +225,9 @@ class Desk(RuleBasedStateMachine):
             self._change(agent, command)
 
     def _change(self, agent: str, command: AgentCommand) -> None:
-        self.agents[agent] = self.house.change(agent, command)
+        before = self.agents.get(agent)
+        self.agents[agent] = after = self.house.change(agent, command)
+        assert before is None or after.sequence in (before.sequence, before.sequence + 1)
         self._look()
 
     def _pick(self, data: st.DataObject) -> Ticket | None:
@@ -234,7 +246,7 @@ class Desk(RuleBasedStateMachine):
             command = envelope.command
             if not isinstance(command, AssignTicket) or command.agent is None:
                 continue
-            agent, work = self.agents_now()[command.agent], works[envelope.ticket_id]
+            agent, work = self.agents[command.agent], works[envelope.ticket_id]
             again = work.reservation is not None and work.reservation.asks > 1
             assert agent.presence == "online"
             assert not agent.retired
@@ -246,15 +258,8 @@ class Desk(RuleBasedStateMachine):
         self.queue += asked
         self.asked += asked
 
-    def agents_now(self) -> dict[str, Agent]:
-        with self.house.store.database.reading() as connection:
-            found = {i: self.house.tables.agent(connection, i) for i in AGENTS}
-        return {i: agent for i, agent in found.items() if agent is not None}
-
     def _able(self, agent: Agent, ticket: Ticket | Work) -> bool:
-        agents = self.agents_now()
-        known = {s for a in agents.values() if not a.retired for s in a.skills}
-        agent = agents[agent.id]
+        known = {s for a in self.agents.values() if not a.retired for s in a.skills}
         return (
             agent.presence == "online"
             and (ticket.category not in known or ticket.category in agent.skills)
@@ -270,7 +275,7 @@ def _before(left: Work, right: Work) -> bool:
     return (left.rank, left.eligible_since, left.id) < (right.rank, right.eligible_since, right.id)
 
 
-def test_capacity_is_kept_and_no_ticket_is_forgotten(database_url: str):
+def test_capacity_is_kept_and_no_ticket_is_forgotten(database_url: str) -> None:
     class OnThisDatabase(Desk):
         url = database_url
 
