@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from cli.importing.changes import Command
 from cli.importing.errors import BadFile, BadRow
@@ -25,6 +25,8 @@ class Translator(Protocol):
     def counts(self) -> Counts: ...
     def case_of(self, cells: Cells) -> str | None: ...
     def check(self, row: Row) -> None: ...
+    def finish_check(self) -> None: ...
+    def columns_json(self) -> list[dict[str, Any]]: ...
     def commands(self, case: str, rows: Sequence[Row]) -> list[Command]: ...
 
 
@@ -66,9 +68,12 @@ def survey(
         count += 1
         if count % 5_000 == 0:
             progress(count)
+    translator.finish_check()
     cases = len(seen - bad.cases)
     if cases == 0:
-        raise BadFile(f"{table.path}: no case can be read from it; {count} rows, {bad.count} broken")
+        raise BadFile(
+            f"{table.path}: no case can be read from it; {count} rows, {bad.count} broken"
+        )
     return Survey(rows=count, cases=cases, together=together, bad=bad)
 
 

@@ -22,9 +22,7 @@ SUBJECT_LIMIT: Final = 500
 
 def name_id(*parts: str) -> str:
     """uuid5 of the parts, in the namespace of imports. The same as uuid.uuid5, at half the price."""
-    digest = sha1(
-        NAMESPACE.bytes + "\x1f".join(parts).encode(), usedforsecurity=False
-    ).hexdigest()
+    digest = sha1(NAMESPACE.bytes + "\x1f".join(parts).encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
@@ -49,9 +47,7 @@ class CaseCommands:
         self._ticket_id = ticket_id(source, case)
         self.commands: list[Command] = []
 
-    def add(
-        self, kind: str, what: str, row: int, time: str | None, data: dict[str, Any]
-    ) -> None:
+    def add(self, kind: str, what: str, row: int, time: str | None, data: dict[str, Any]) -> None:
         """`what` tells several commands of one row apart; `time` None means when it is decided."""
         command = {
             "command_id": name_id(self._source, self._case, str(row), what),
@@ -90,9 +86,7 @@ class CaseCommands:
     def priority(self, row: int, time: str, priority: Priority) -> None:
         self.add("ChangePriority", "priority", row, time, {"priority": priority})
 
-    def category(
-        self, row: int, time: str, category: str | None, subcategory: str | None
-    ) -> None:
+    def category(self, row: int, time: str, category: str | None, subcategory: str | None) -> None:
         data = {"category": category, "subcategory": subcategory}
         self.add("ChangeCategory", "category", row, time, data)
 

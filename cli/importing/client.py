@@ -7,7 +7,6 @@ answers a command that it has seen with "duplicate".
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +17,10 @@ import orjson
 import stamina
 
 from cli.importing.batches import Batch
-from cli.importing.errors import NotRunning, RequestRefused
+from cli.importing.errors import GoneAway, RequestRefused
 from cli.importing.report import Sent
+from cli.output import NotRunning
+from cli.system import service_url
 
 IN_FLIGHT: Final = 3
 PATIENCE_S: Final = 120.0
@@ -34,21 +35,8 @@ class _Later(Exception):
 
 
 def intake_address(url: str | None, data_dir: Path) -> str:
-    """`url`, or the address that `bitacora up` wrote to its data directory.
-
-    Raises NotRunning when there is neither.
-    """
-    if url:
-        return url.rstrip("/")
-    noted = data_dir / "run.json"
-    hint = "Start the desk with `bitacora up`, or name intake's address with --url."
-    try:
-        address = json.loads(noted.read_text())["urls"]["intake"]
-    except FileNotFoundError:
-        raise NotRunning(f"No desk is running here ({noted} does not exist). {hint}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotRunning(f"{noted} does not tell intake's address ({error!r}). {hint}") from error
-    return str(address).rstrip("/")
+    """`url`, or where the desk that runs on `data_dir` has its intake. Raises NotRunning."""
+    return (url or service_url("intake", data_dir)).rstrip("/")
 
 
 class Intake:
@@ -71,7 +59,7 @@ class Intake:
     ) -> Sent:
         """Sends all batches; never two at once that hold commands of the same case.
 
-        Raises NotRunning when intake stays away, RequestRefused when it refuses a request. What had
+        Raises GoneAway when intake stays away, RequestRefused when it refuses a request. What had
         been answered until then stays done; sending all again later finishes the rest.
         """
         sent = Sent()
@@ -126,9 +114,9 @@ class Intake:
                         self._on_retry("intake does not answer: trying again")
                     return _answer(await self._http.post(path, content=body), path)
         except (httpx.TransportError, _Later) as error:
-            raise NotRunning(
+            raise GoneAway(
                 f"Intake at {self._http.base_url} did not answer for {self._patience_s:.0f} s "
-                f"({error or type(error).__name__}). What it answered so far is kept: start the "
+                f"({str(error) or type(error).__name__}). What it answered so far is kept: start the "
                 "desk and run the same import again; it goes on where it stopped."
             ) from error
         raise AssertionError("unreachable")
@@ -162,7 +150,7 @@ async def connect(
             await http.get("/health/live")
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise NotRunning(
-                f"Nothing answers at {url} ({error or type(error).__name__}). Start the desk with "
+                f"Nothing answers at {url} ({str(error) or type(error).__name__}). Start the desk with "
                 "`bitacora up`, or name intake's address with --url."
             ) from error
         yield Intake(http, patience_s=patience_s, on_retry=on_retry)

@@ -1,24 +1,29 @@
-"""What can go wrong with an import, and the exit code of each.
+"""What can go wrong with an import; each error is a CommandError with its exit code.
 
-ImportProblem (1)
-├── BadFile (2)        the file cannot be read, or is not what it should be
-│   └── BadRow (2)     one row of it
-├── BadMapping (2)     the mapping file
-├── NotRunning (3)     nothing answers at intake's address
-└── RequestRefused (1) intake answers, but refuses the whole request
+::
+
+    ImportProblem (1)
+    ├── BadFile (2)         the file cannot be read, or is not what it should be
+    │   └── BadRow (2)      one row of it
+    ├── BadMapping (2)      the mapping file
+    ├── GoneAway (3)        intake stopped answering
+    └── RequestRefused (1)  intake answers, but refuses the whole request
+
+That nothing runs at all is cli.output.NotRunning (3), as everywhere.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from cli.output import FAILED, UNREACHABLE, USAGE, CommandError
 
 
-class ImportProblem(Exception):
-    exit_code: ClassVar[int] = 1
+class ImportProblem(CommandError):
+    pass
 
 
 class BadFile(ImportProblem):
-    exit_code = 2
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
 
 
 class BadRow(BadFile):
@@ -32,12 +37,15 @@ class BadRow(BadFile):
 
 
 class BadMapping(ImportProblem):
-    exit_code = 2
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
 
 
-class NotRunning(ImportProblem):
-    exit_code = 3
+class GoneAway(ImportProblem):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, UNREACHABLE)
 
 
 class RequestRefused(ImportProblem):
-    pass
+    def __init__(self, message: str) -> None:
+        super().__init__(message, FAILED)

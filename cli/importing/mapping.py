@@ -189,14 +189,14 @@ class Activity(Strict):
 
 
 class Holder(Strict):
-    """`means` holder: the cell names who holds the ticket after this row (an empty cell: nobody).
+    """`means` holder: the cell names who holds the ticket after this row.
     actor: it names who did what the row says; only an activity with `assign` hands the ticket over.
-    `empty`: keep says that an empty cell leaves the holder as it was."""
+    `empty`: what an empty cell says about the holder, if not the same as elsewhere."""
 
     column: Columns
     join: str = " / "
     means: Literal["holder", "actor"] = "holder"
-    empty: Literal["nobody", "keep"] = "nobody"
+    empty: Literal["keep", "clear"] | None = None
 
 
 class Words(Strict):
@@ -215,8 +215,16 @@ class Words(Strict):
         return self
 
 
-def _constant(value: Any) -> Any:
-    return {"default": value} if isinstance(value, str) else value
+def _column(value: Any) -> Any:
+    """A part that is only the name of a column (or a list of names) may be written as that."""
+    return value if isinstance(value, dict) or value is None else {"column": value}
+
+
+FromColumn: Final = BeforeValidator(_column)
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, dict) else value
 
 
 class PriorityWords(Words):
@@ -251,28 +259,27 @@ class MappingFile(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     file: FileFormat = FileFormat()
     missing: tuple[Cell, ...] = ("",)
-    case: Annotated[Joined, BeforeValidator(lambda v: {"column": v} if isinstance(v, str) else v)]
-    time: TimeFormat
-    created: TimeFormat | None = None
+    empty: Literal["keep", "clear"] = "keep"
+    case: Annotated[Joined, FromColumn]
+    time: Annotated[TimeFormat, FromColumn]
+    created: Annotated[TimeFormat | None, FromColumn] = None
     order: Literal["time", "file"] = "time"
     duplicates: Literal["drop", "keep"] = "drop"
-    activity: Annotated[
-        tuple[Activity, ...], BeforeValidator(lambda v: (v,) if isinstance(v, dict) else v)
-    ] = ()
-    resource: Holder | None = None
-    group: Holder | None = None
-    priority: Annotated[PriorityWords | None, BeforeValidator(_constant)] = None
-    category: Annotated[FreeWords | None, BeforeValidator(_constant)] = None
-    subcategory: Annotated[FreeWords | None, BeforeValidator(_constant)] = None
-    channel: Annotated[ChannelWords | None, BeforeValidator(_constant)] = None
-    language: Annotated[FreeWords | None, BeforeValidator(_constant)] = None
-    requester: RequesterColumns = RequesterColumns()
+    activity: Annotated[tuple[Activity, ...], BeforeValidator(_listed)] = ()
+    resource: Annotated[Holder | None, FromColumn] = None
+    group: Annotated[Holder | None, FromColumn] = None
+    priority: Annotated[PriorityWords | None, FromColumn] = None
+    category: Annotated[FreeWords | None, FromColumn] = None
+    subcategory: Annotated[FreeWords | None, FromColumn] = None
+    channel: Annotated[ChannelWords | None, FromColumn] = None
+    language: Annotated[FreeWords | None, FromColumn] = None
+    requester: Annotated[RequesterColumns, FromColumn] = RequesterColumns()
     subject: str = "{case}"
     description: ColumnName | None = None
     tags: tuple[Short, ...] = ()
     fields: dict[Short, ColumnName] = Field(default_factory=dict)
     constants: dict[Short, Cell] = Field(default_factory=dict)
-    ignore: dict[ColumnName, str] = Field(default_factory=dict)
+    ignore: Annotated[tuple[ColumnName, ...], BeforeValidator(_many)] = ()
 
     @field_validator("subject")
     @classmethod

@@ -26,7 +26,10 @@ RULES: Final[dict[str, str]] = {
     "exact_duplicates": "rows equal to an earlier row of the same case: dropped",
     "ignored_words": "rows whose word the mapping ignores",
     "unknown_words": "rows with a word that is not in the mapping",
-    "no_requester": "cases without a requester: the mapping's default was taken",
+    "unknown_priority": "rows with a priority that is not in the mapping: the one before was kept",
+    "unknown_channel": "cases with a channel that is not in the mapping: the default was taken",
+    "assign_without_name": "rows that assign to somebody whom they do not name: not assigned",
+    "no_requester": "cases without a requester: a default was taken",
 }
 
 

@@ -82,6 +82,11 @@ class ServiceNow:
         priority = value_of(cells[self._at.priority])
         if priority is not None and priority[0] not in PRIORITIES:
             raise BadRow(line, f"priority: {priority[:60]!r} does not begin with 1 to 5", case=case)
+        for index in (self._at.reassignments, self._at.reopens):
+            if not cells[index].strip().isdecimal():
+                raise BadRow(
+                    line, f"{self.columns[index]}: {cells[index][:60]!r} is no number", case=case
+                )
         for index in self._at.words:
             if len(cells[index]) > WORD_LIMIT:
                 raise BadRow(line, self._too_long(index, cells, WORD_LIMIT), case=case)
@@ -89,8 +94,13 @@ class ServiceNow:
             if len(cells[index]) > TEXT_LIMIT:
                 raise BadRow(line, self._too_long(index, cells, TEXT_LIMIT), case=case)
 
+    def finish_check(self) -> None:
+        """Nothing is left to say when every row has passed."""
+
     def _too_long(self, index: int, cells: Cells, limit: int) -> str:
-        return f"{self.columns[index]}: {len(cells[index])} characters; at most {limit} are possible"
+        return (
+            f"{self.columns[index]}: {len(cells[index])} characters; at most {limit} are possible"
+        )
 
     def commands(self, case: str, rows: Sequence[Row]) -> list[Command]:
         """The commands of one incident, in order. The rows must have passed `check`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from cli.importing.errors import BadFile, BadRow
 
@@ -122,7 +122,7 @@ class Table:
     def _open(self) -> TextIOWrapper:
         with self.path.open("rb") as probe:
             packed = probe.read(2) == GZIP_MAGIC
-        raw: IO[bytes] = gzip.open(self.path) if packed else self.path.open("rb")
+        raw = cast("IO[bytes]", gzip.open(self.path) if packed else self.path.open("rb"))  # noqa: SIM115 - closed with the text around it
         # A leading byte order mark is no part of the first column's name. Bytes that are not text
         # become lone surrogates here, so that the row they stand in can be named.
         utf8 = self.layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
