@@ -41,6 +41,7 @@ from services.intake.bodies import (
     FieldBody,
     NewTicket,
     ReasonBody,
+    TicketIds,
 )
 from services.intake.store import Desk
 
@@ -216,6 +217,14 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
             raise _unknown(ticket_id)
         return _ticket(request, ticket)
 
+    @router.post("/v1/tickets/batch-get", openapi_extra=takes(TicketIds))
+    async def read_many(request: Request) -> Response:
+        """The present states of up to 2,000 tickets; ids that no ticket has are left out."""
+        body = await body_of(request, TicketIds)
+        ids = list(dict.fromkeys(map(str, body.ids)))
+        tickets = await desk.tickets(ids)
+        return json_response({"tickets": [_state(ticket) for ticket in tickets]})
+
     @router.get("/v1/ledger", tags=["ledger"])
     async def ledger(_: Request) -> Response:
         """Received = ticketed + appended + quarantined + rejected, by channel and in total."""
@@ -250,10 +259,14 @@ def _ticket(request: Request, ticket: Ticket) -> Response:
     etag = f'"{ticket.sequence}"'
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
+    return json_response(_state(ticket), 200, {"ETag": etag})
+
+
+def _state(ticket: Ticket) -> dict[str, Any]:
     state = dict(ticket.__dict__)
     state["tags"] = sorted(ticket.tags)
     state["links"] = [{"kind": kind, "other": other} for kind, other in ticket.links]
-    return json_response(state, 200, {"ETag": etag})
+    return state
 
 
 def _event(envelope: EventEnvelope) -> dict[str, Any]:

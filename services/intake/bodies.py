@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,3 +84,9 @@ class Batch(Body):
     """At most 5,000 commands; they are decided in order, in one transaction."""
 
     commands: list[BatchItem]
+
+
+class TicketIds(Body):
+    """Which tickets to read."""
+
+    ids: list[UUID] = Field(max_length=2_000)

@@ -319,6 +319,11 @@ class Desk(GroupCommit):
         found = await asyncio.to_thread(self.events.tickets, [ticket_id])
         return found.get(ticket_id)
 
+    async def tickets(self, ticket_ids: Sequence[str]) -> list[Ticket]:
+        """The present states of those of these tickets that exist, in the order asked for."""
+        found = await asyncio.to_thread(self.events.tickets, ticket_ids)
+        return [found[ticket_id] for ticket_id in ticket_ids if ticket_id in found]
+
     async def history(self, ticket_id: str) -> list[EventEnvelope]:
         """All events of a ticket, in order."""
         return await asyncio.to_thread(self.events.history, ticket_id)
