@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import parked, schemas, tickets, up
+from cli.importing import commands as importing
 from cli.output import UNREACHABLE, USAGE, complain
 from libs.runtime.errors import Failure, Transient
 from libs.runtime.settings import SettingsError
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 
 app.command()(up.up)
+app.add_typer(importing.app, name="import")
 app.add_typer(tickets.app, name="tickets")
 app.add_typer(parked.app, name="parked")
 app.command()(schemas.schemas)
