@@ -15,7 +15,7 @@ stream id: this is what makes a repeated event harmless), the offsets, whatever 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -391,10 +391,18 @@ class StreamApplier:
 
 def _lock_partitions(connection: Connection, group: str, records: Sequence[Record]) -> None:
     """After a rebalance the old and the new owner of a partition may both hold its records: on
-    PostgreSQL they take turns here, and the second one sees duplicates. SQLite has one writer."""
+    PostgreSQL they take turns here, and the second one sees duplicates."""
+    lock_partitions(connection, group, {(r.topic, r.partition) for r in records})
+
+
+def lock_partitions(
+    connection: Connection, group: str, places: Iterable[tuple[str, int]]
+) -> None:
+    """Wait until nobody applies records of these (topic, partition), and keep it so until the
+    transaction ends. For PostgreSQL; on SQLite the write transaction alone does it."""
     if connection.dialect.name != "postgresql":
         return
-    for topic, partition in sorted({(r.topic, r.partition) for r in records}):
+    for topic, partition in sorted(places):
         connection.execute(
             text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
             {"name": f"{group}:{topic}:{partition}"},

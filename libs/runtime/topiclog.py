@@ -15,8 +15,57 @@ POLL_MS = 200
 RECORDS_MAX = 2_000
 
 
+class TopicLog:
+    """Topics that are read from their beginning to their end, and on from there when asked again."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._places = tuple(places)
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """(topic, partition) of all that is read."""
+        return [(place.topic, place.partition) for place in self._places]
+
+    async def count(self) -> int:
+        """About how many records are still to come."""
+        if not self._places:
+            return 0
+        ends = await self._consumer.end_offsets(self._places)
+        return sum([ends[p] - await self._consumer.position(p) for p in self._places])
+
+    def back_to(self, topic: str, partition: int, offset: int) -> None:
+        """Read this partition again from `offset` at the next `read`."""
+        self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    async def read(self, *, quiet_s: float = QUIET_S) -> AsyncIterator[list[Any]]:
+        """Every record from here to the end, in order per partition, in batches.
+
+        The end of a topic is where nothing more has come for `quiet_s` and every partition has been
+        read to the end that the broker names (a broker may name one that lags behind by a batch, so
+        the named end alone is not believed). Raises KafkaError.
+        """
+        if not self._places:
+            return
+        consumer = self._consumer
+        ends = await consumer.end_offsets(self._places)
+        last_s = monotonic_s()
+        while True:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
+            if found:
+                yield [record for records in found.values() for record in records]
+                last_s = monotonic_s()
+                continue
+            if monotonic_s() - last_s < quiet_s:
+                continue
+            positions = [(await consumer.position(place), ends[place]) for place in self._places]
+            if all(position >= end for position, end in positions):
+                return
+
+
 @asynccontextmanager
-async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[TopicLog]:
+    """The topics, at their beginning. Those that do not exist are empty. Raises KafkaError."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
@@ -25,7 +74,15 @@ async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
     )
     await consumer.start()
     try:
-        yield consumer
+        places = []
+        known = await consumer.topics()
+        for topic in topics:
+            partitions = consumer.partitions_for_topic(topic) if topic in known else None
+            places += [TopicPartition(topic, number) for number in sorted(partitions or ())]
+        if places:
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+        yield TopicLog(consumer, places)
     finally:
         await consumer.stop()
 
@@ -33,32 +90,7 @@ async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
 async def read_topics(
     bootstrap: str, topics: Sequence[str], *, quiet_s: float = QUIET_S
 ) -> AsyncIterator[list[Any]]:
-    """Every record of these topics that is there now, in order per partition, in batches.
-
-    The end of a topic is where nothing more has come for `quiet_s` and every partition has been
-    read to the end that the broker names (a broker may name one that lags behind by a batch, so the
-    named end alone is not believed). Topics that do not exist are empty. Raises KafkaError.
-    """
-    async with _reader(bootstrap) as consumer:
-        places = []
-        known = await consumer.topics()
-        for topic in topics:
-            partitions = consumer.partitions_for_topic(topic) if topic in known else None
-            places += [TopicPartition(topic, number) for number in sorted(partitions or ())]
-        if not places:
-            return
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
-        last_s = monotonic_s()
-        while True:
-            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
-            if found:
-                last_s = monotonic_s()
-                yield [record for records in found.values() for record in records]
-                continue
-            if monotonic_s() - last_s < quiet_s:
-                continue
-            positions = [(await consumer.position(place), ends[place]) for place in places]
-            if all(position >= end for position, end in positions):
-                return
+    """Every record of these topics that is there now: `open_topics` and `read` in one."""
+    async with open_topics(bootstrap, topics) as log:
+        async for records in log.read(quiet_s=quiet_s):
+            yield records

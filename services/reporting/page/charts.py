@@ -19,6 +19,11 @@ _LENGTH: Final[dict[Granularity, slice]] = {
 }
 
 
+def unit(figures: Figures, *, bars: bool) -> str:
+    """What the vertical axis counts."""
+    return f"tickets per {figures.granularity}" if bars else f"tickets, {figures.granularity}'s end"
+
+
 def label(bucket: Bucket, granularity: Granularity) -> str:
     return bucket.start[_LENGTH[granularity]].replace("T", " ")
 
@@ -32,7 +37,7 @@ def flow(figures: Figures) -> dict[str, Any]:
             _bars("Solved", SOLVED, [b.solved for b in figures.flow]),
             _bars("Reopened", REOPENED, [b.reopened for b in figures.flow]),
         ],
-        per=figures.granularity,
+        bars=True,
     )
 
 
@@ -48,7 +53,7 @@ def backlog(figures: Figures) -> dict[str, Any]:
         "lineStyle": {"width": 2},
         "areaStyle": {"opacity": 0.14},
     }
-    return _chart(figures, [line], per="")
+    return _chart(figures, [line], bars=False)
 
 
 def _bars(name: str, color: str, data: Sequence[int]) -> dict[str, Any]:
@@ -63,19 +68,18 @@ def _bars(name: str, color: str, data: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _chart(figures: Figures, series: list[dict[str, Any]], *, per: str) -> dict[str, Any]:
-    unit = f"tickets per {per}" if per else "tickets"
+def _chart(figures: Figures, series: list[dict[str, Any]], *, bars: bool) -> dict[str, Any]:
     return {
         "animation": False,
         "aria": {"enabled": True},
-        "grid": {"left": 8, "right": 12, "top": 44, "bottom": 4, "containLabel": True},
+        "grid": {"left": 8, "right": 12, "top": 34, "bottom": 4, "containLabel": True},
         "legend": {"top": 0, "left": 0, "itemWidth": 14, "itemHeight": 10, "icon": "roundRect"}
         if len(series) > 1
         else {"show": False},
         "tooltip": {
             "trigger": "axis",
             "className": "tip",
-            "axisPointer": {"type": "shadow" if per else "line"},
+            "axisPointer": {"type": "shadow" if bars else "line"},
         },
         "toolbox": {
             "right": 4,
@@ -93,10 +97,6 @@ def _chart(figures: Figures, series: list[dict[str, Any]], *, per: str) -> dict[
             "type": "value",
             "min": 0,
             "minInterval": 1,
-            "name": unit,
-            "nameLocation": "end",
-            "nameGap": 8,
-            "nameTextStyle": {"align": "left", "padding": [0, 0, 0, -24]},
             "splitLine": {"lineStyle": {"color": _GRID}},
         },
         "series": series,

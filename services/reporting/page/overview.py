@@ -120,10 +120,10 @@ class _Overview:
             self._tiles = fragment("tiles.html", tag="section", **self._tile_values(figures))
             self._tiles.props('aria-label="Key figures"')
             with ui.element("div").classes("grid"):
-                self._flow = _chart_card("Created and solved", "flow", charts.flow(figures))
+                self._flow = _ChartCard("Created and solved", "flow", charts.flow(figures))
                 self._status = fragment("status.html", tag="section", figures=figures)
                 self._status.classes("card").props('aria-labelledby="h-status"')
-                self._backlog = _chart_card("Backlog over time", "backlog", charts.backlog(figures))
+                self._backlog = _ChartCard("Backlog over time", "backlog", charts.backlog(figures))
                 self._sla = fragment("sla.html", tag="section", figures=figures)
                 self._sla.classes("card").props('aria-labelledby="h-sla"')
             self._table_of_flow = fragment("flow_table.html", rows=[], granularity="day")
@@ -154,10 +154,8 @@ class _Overview:
         update(self._tiles, "tiles.html", **self._tile_values(figures))
         update(self._status, "status.html", figures=figures)
         update(self._sla, "sla.html", figures=figures)
-        for chart, options in ((self._flow, charts.flow), (self._backlog, charts.backlog)):
-            chart.options.clear()
-            chart.options.update(options(figures))
-            chart.update()
+        self._flow.show(charts.flow(figures), charts.unit(figures, bars=True))
+        self._backlog.show(charts.backlog(figures), charts.unit(figures, bars=False))
         rows = [(charts.label(bucket, figures.granularity), bucket) for bucket in figures.flow]
         update(
             self._table_of_flow, "flow_table.html", rows=rows, granularity=figures.granularity,
@@ -191,10 +189,22 @@ class _Overview:
         }
 
 
-def _chart_card(title: str, name: str, options: dict[str, Any]) -> ui.echart:
-    with ui.element("section").classes(f"card chart {name}").props(f'aria-labelledby="h-{name}"'):
-        fragment("card_title.html", id=f"h-{name}", title=title)
-        return ui.echart(options, renderer="svg").props(f'role="img" aria-label="{title}"')
+class _ChartCard:
+    """A chart under its title; the unit stands beside the title."""
+
+    def __init__(self, title: str, name: str, options: dict[str, Any]) -> None:
+        self._values = {"id": f"h-{name}", "title": title}
+        card = ui.element("section").classes(f"card chart {name}")
+        with card.props(f'aria-labelledby="h-{name}"'):
+            self._title = fragment("card_title.html", **self._values, unit="")
+            self._chart = ui.echart(options, renderer="svg")
+            self._chart.props(f'role="img" aria-label="{title}; the same as a table below"')
+
+    def show(self, options: dict[str, Any], unit: str) -> None:
+        update(self._title, "card_title.html", **self._values, unit=unit)
+        self._chart.options.clear()
+        self._chart.options.update(options)
+        self._chart.update()
 
 
 def _ticket_table() -> ui.table:

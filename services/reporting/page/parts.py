@@ -54,6 +54,11 @@ def word(text: str | None) -> str:
     return "–" if not text else text.replace("_", " ")
 
 
+def type_name(text: str) -> str:
+    """bitacora.StatusChanged.v1 → StatusChanged."""
+    return text.removeprefix("bitacora.").rpartition(".v")[0] or text
+
+
 def link(path: str, parameters: dict[str, Any]) -> str:
     """The address with those parameters that have a value."""
     given = {name: value for name, value in parameters.items() if value not in (None, "")}
@@ -67,9 +72,8 @@ _ENVIRONMENT: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(
-    number=number, percent=percent, duration=duration, moment=moment, moment_s=moment_s, word=word,
-)
+_FILTERS: Final = (number, percent, duration, moment, moment_s, word, type_name)
+_ENVIRONMENT.filters.update({function.__name__: function for function in _FILTERS})
 
 
 def render(template: str, **values: Any) -> str:

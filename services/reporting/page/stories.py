@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.reporting.page.parts import duration, moment_s, word
+from services.reporting.page.parts import duration, moment_s, type_name, word
 from services.reporting.views.history import DECISION_PREFIX, SLA_PREFIX
 from services.reporting.views.lists import Json
 
@@ -34,12 +34,12 @@ class Entry:
 
 def entries(ticket: Json, names: dict[str, str]) -> list[Entry]:
     """The events, oldest first. `names` gives agents' names by id."""
-    shown = {event["id"]: _name(event["type"]) for event in ticket["history"]}
+    shown = {event["id"]: type_name(event["type"]) for event in ticket["history"]}
     return [_entry(event, shown, names) for event in ticket["history"]]
 
 
 def _entry(event: Json, shown: dict[str, str], names: dict[str, str]) -> Entry:
-    name, data = _name(event["type"]), event["data"]
+    name, data = type_name(event["type"]), event["data"]
     cause = event["cause"] or ""
     return Entry(
         anchor=_anchor(event["id"]),
@@ -48,7 +48,7 @@ def _entry(event: Json, shown: dict[str, str], names: dict[str, str]) -> Entry:
         what=_what(name, data, names),
         body=str(data.get("body") or data.get("description") or data.get("comment") or ""),
         internal=data.get("visibility") == "internal",
-        who=_who(event["actor"], names),
+        who=who(event["actor"], names),
         time=event["time"],
         recorded=event["recorded_time"],
         late=moment_s(event["time"])[:16] != moment_s(event["recorded_time"])[:16],
@@ -63,11 +63,6 @@ def _anchor(event_id: str) -> str:
     return "e-" + event_id.replace(":", "-")
 
 
-def _name(type_name: str) -> str:
-    """bitacora.StatusChanged.v1 → StatusChanged."""
-    return type_name.removeprefix("bitacora.").rpartition(".v")[0] or type_name
-
-
 def _kind(stream_id: str, name: str) -> str:
     if name == "SlaBreached":
         return "late"
@@ -78,7 +73,8 @@ def _kind(stream_id: str, name: str) -> str:
     return "message" if name == "MessageAdded" else "ticket"
 
 
-def _who(actor: str, names: dict[str, str]) -> str:
+def who(actor: str, names: dict[str, str]) -> str:
+    """The actor in words: a name where there is one."""
     kind, _, name = actor.partition(":")
     if kind == "agent":
         return names.get(name, f"agent {name}")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from libs.runtime.store import ServiceStore
 from services.reporting.page.frame import fragment, frame, look_again, update
 from services.reporting.page.parts import duration, moment_s, word
-from services.reporting.page.stories import entries
+from services.reporting.page.stories import entries, who
 from services.reporting.views.agents import AGENTS
 from services.reporting.views.lists import Json, get_ticket
 
@@ -60,7 +60,7 @@ async def ticket_page(
             history,
             "history.html",
             entries=entries(ticket, known),
-            rejections=ticket["rejections"],
+            rejections=[{**r, "who": who(r["actor"], known)} for r in ticket["rejections"]],
         )
 
     async def refresh() -> None:
