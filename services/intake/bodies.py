@@ -76,7 +76,7 @@ class BatchItem(Body):
     actor: Word
     time: Instant | None = None
     expected_sequence: int | None = Field(None, ge=0)
-    correlation_id: str = Field("", max_length=200)
+    correlation_id: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
     data: dict[str, Any] = Field(default_factory=dict)
 
 

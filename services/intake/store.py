@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -42,6 +43,7 @@ from libs.events.ticket import (
 )
 from libs.runtime.commit import CommitTables, Decide, GroupCommit, Outcome
 from libs.runtime.database import upsert
+from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
 from libs.runtime.metrics import Metrics
 from libs.runtime.store import ServiceStore
@@ -53,6 +55,8 @@ from services.intake.domain import (
     follow_up,
     refuse_other,
 )
+
+log = structlog.get_logger()
 
 COLUMNS: Final = ("received", "ticketed", "appended", "quarantined", "rejected", "duplicates")
 UNKNOWN_CHANNEL: Final = "unknown"
@@ -275,6 +279,7 @@ class Desk(GroupCommit):
         self.books = books
         self._merging = asyncio.Lock()
         self._malformed = 0
+        self._counting = asyncio.Lock()
         self._noting: asyncio.Task[None] | None = None
 
     async def submit_many(
@@ -335,7 +340,7 @@ class Desk(GroupCommit):
         return await self.store.read(lambda connection: connection.execute(query).scalar())
 
     async def ledger(self) -> dict[str, Any]:
-        """The intake ledger, with everything counted so far."""
+        """The intake ledger, with everything counted so far. Raises Transient."""
         await self._write_malformed()
         return await self.store.read(lambda c: self.books.read_ledger(c, self.tables))
 
@@ -343,16 +348,24 @@ class Desk(GroupCommit):
         """Count requests that were no commands; written soon, many at once."""
         self._malformed += number
         if self._noting is None or self._noting.done():
-            self._noting = asyncio.create_task(self._write_malformed())
+            self._noting = asyncio.create_task(self._note())
+
+    async def _note(self) -> None:
+        try:
+            await self._write_malformed()
+        except Transient as error:
+            # The count is kept, and written with the next one.
+            log.warning("ledger_not_written", waiting=self._malformed, error=error.detail)
 
     async def _write_malformed(self) -> None:
-        while self._malformed:
-            number, self._malformed = self._malformed, 0
-            try:
-                await self.store.write(lambda c, _, n=number: self.books.count_malformed(c, n))  # type: ignore[misc]
-            except BaseException:
-                self._malformed += number
-                raise
+        async with self._counting:
+            while self._malformed:
+                number, self._malformed = self._malformed, 0
+                try:
+                    await self.store.write(lambda c, _, n=number: self.books.count_malformed(c, n))  # type: ignore[misc]
+                except BaseException:
+                    self._malformed += number
+                    raise
 
 
 def _merges_apart(envelopes: Sequence[CommandEnvelope]) -> list[list[CommandEnvelope]]:

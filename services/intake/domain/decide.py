@@ -39,7 +39,7 @@ def decide(
         )
     _refuse_stale(ticket, ask)
     if ask.by_import:
-        _refuse_foreign_history(ticket, ask)
+        _refuse_foreign_history(command, ticket, ask)
     if ask.by_requester:
         _refuse_strangers(command, ticket, ask)
     if ticket.merged_into is not None:
@@ -95,13 +95,13 @@ def _refuse_stale(ticket: Ticket, ask: Ask) -> None:
         )
 
 
-def _refuse_foreign_history(ticket: Ticket, ask: Ask) -> None:
+def _refuse_foreign_history(command: c.TicketCommand, ticket: Ticket, ask: Ask) -> None:
     """An import writes the history of its own tickets, until they are handed to the desk."""
     if ticket.imported_from != ask.name:
         raise Refused(
             "not_its_import", f"Ticket {ticket.number} was not imported from {ask.name!r}."
         )
-    if ticket.live:
+    if ticket.live and not isinstance(command, c.ActivateImportedTicket):
         raise Refused(
             "already_live",
             f"Ticket {ticket.number} was handed to the live desk. Its history is closed to imports.",
