@@ -134,7 +134,7 @@ class Book:
                 found[metric] = self._terms(version, policy, metric, target.target_us, calendar)
         return found
 
-    def terms(  # noqa: PLR0917 - in the order of a clock's fields
+    def terms(
         self,
         policy: str,
         policy_version: int,

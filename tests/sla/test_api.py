@@ -1,0 +1,146 @@
+"""The HTTP edge, on the app as the service builds it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.runtime.http import create_http_app
+from services.sla.api import create_lists, create_router
+from tests.sla.bench import Bench
+from tests.sla.desk import Stream, at, created, policy, status
+
+HOURS = {"mon": [["09:00", "13:00"]]}
+
+
+@pytest.fixture
+async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
+    async def ready() -> list[str]:
+        return []
+
+    app = create_http_app("sla", readiness=ready)
+    app.include_router(create_router(bench.store, bench.clock, bench.books))
+    app.include_router(create_lists(bench.store))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sla") as made:
+        yield made
+
+
+async def test_defaults_are_version_one(client: httpx.AsyncClient) -> None:
+    versions = (await client.get("/v1/policies")).json()["versions"]
+    assert [version["version"] for version in versions] == [1]
+    calendars = (await client.get("/v1/calendars")).json()["calendars"]
+    assert [(entry["id"], entry["version"]) for entry in calendars] == [
+        ("always", 1),
+        ("business", 1),
+    ]
+
+
+async def test_the_clocks_of_a_ticket(client: httpx.AsyncClient, bench: Bench) -> None:
+    stream = Stream()
+    bench.apply(stream.add("10:00", created()))
+    bench.clock.instant = at("10:05:30")
+    answer = (await client.get(f"/v1/clocks/{stream.id}")).json()
+    assert answer["live"] is True
+    first = answer["clocks"][0]
+    assert (first["metric"], first["state"]) == ("first_reply", "running")
+    assert (first["elapsed_s"], first["remaining_s"]) == (330, 570)
+    assert first["due"] == "2026-06-01T10:15:00Z"
+    due = (await client.get("/v1/due", params={"limit": 1})).json()["due"]
+    assert [(entry["metric"], entry["at"]) for entry in due] == [
+        ("first_reply", "2026-06-01T10:11:15Z")
+    ]
+    assert (await client.get("/v1/due", params={"limit": 0})).status_code == 422
+
+
+@pytest.mark.parametrize("ticket_id", ["8d3c1c5c-26c6-43e9-ad08-7f2b3b2b2b2b", "x", "%00"])
+async def test_an_unknown_ticket(client: httpx.AsyncClient, ticket_id: str) -> None:
+    answer = await client.get(f"/v1/clocks/{ticket_id}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_ticket")
+
+
+async def test_an_edit_makes_a_version_and_leaves_running_clocks_alone(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    before, after = Stream("before"), Stream("after")
+    bench.clock.instant = at("10:30")
+    bench.apply(before.add("10:00", created()))
+    answer = await client.put("/v1/policies", json={"policies": [policy(id="mine")]})
+    assert (answer.status_code, answer.json()) == (200, {"version": 2})
+    calendar = {"id": "business", "zone": "UTC", "hours": HOURS}
+    answer = await client.put("/v1/calendars", json={"calendars": [calendar]})
+    assert answer.json() == {"calendars": [{"id": "business", "version": 2}]}
+    bench.apply(after.add("10:31", created()), before.add("10:31", status("open", "new")))
+    assert bench.ticket(before.id).clocks[0].policy_version == 1
+    assert bench.ticket(after.id).clocks[0].policy == "mine"
+    assert bench.ticket(after.id).clocks[0].policy_version == 2
+    # Events from before the edit, read after it, are held to what was in force then.
+    late = Stream("late")
+    bench.apply(late.add("10:29", created()))
+    assert bench.ticket(late.id).clocks[0].policy_version == 1
+
+
+def with_target(target_s: Any, calendar: str = "always") -> dict[str, Any]:
+    target = {"target_s": target_s, "calendar": calendar}
+    return {"policies": [policy(targets={"first_reply": {"low": target}})]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("policies", with_target(0), "bad_target"),
+        ("policies", with_target(10**12), "bad_target"),
+        ("policies", with_target(60, "lunar"), "unknown_calendar"),
+        (
+            "policies",
+            {**with_target(60), "effective_from": "2020-01-01T00:00:00Z"},
+            "effective_in_past",
+        ),
+        ("calendars", {"calendars": [{"id": "c", "zone": "UTC", "hours": {}}]}, "no_open_minute"),
+        ("calendars", {"calendars": [{"id": "c", "zone": "Mars", "hours": HOURS}]}, "unknown_zone"),
+        (
+            "calendars",
+            {"calendars": [{"id": "c", "zone": "UTC", "hours": {"mon": [["18:00", "09:00"]]}}]},
+            "reversed_hours",
+        ),
+        (
+            "calendars",
+            {"calendars": [{"id": "c", "zone": "UTC", "hours": None}] * 2},
+            "duplicate_calendar",
+        ),
+    ],
+)
+async def test_bad_definitions_are_refused_with_a_code(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], code: str
+) -> None:
+    answer = await client.put(f"/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    key = "versions" if path == "policies" else "calendars"
+    assert all(entry["version"] == 1 for entry in (await client.get(f"/v1/{path}")).json()[key])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"policies": [{"id": "p"}]},
+        {"policies": [policy()], "colour": "red"},
+        with_target("60"),
+        with_target(1.5),
+        with_target(None),
+    ],
+)
+async def test_malformed_bodies_are_refused(
+    client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    assert (await client.put("/v1/policies", json=body)).status_code == 422
+
+
+async def test_a_calendar_that_would_put_a_target_out_of_reach_is_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    rare = {"id": "business", "zone": "UTC", "hours": {"mon": [["09:00", "09:01"]]}}
+    answer = await client.put("/v1/calendars", json={"calendars": [rare]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreachable_target")
