@@ -55,7 +55,7 @@ __all__ = [
 BODY_LIMIT_BYTES: Final = 1_048_576
 BODY_TIMEOUT_S: Final = 30.0
 _ACTOR: Final = re.compile(
-    r"^(?:system|(?:agent|requester|service|import):[^\x00-\x1f\x7f]{1,200})$"
+    r"^(?:system|(?:agent|requester|service|import):[^\x00-\x1f\x7f]{1,200})\Z"
 )
 _JSON_TYPE: Final = re.compile(r"^application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 _ETAG: Final = re.compile(r'^(?:W/)?"([0-9]{1,18})"$|^([0-9]{1,18})$')

@@ -70,7 +70,7 @@ class FieldBody(Body):
 class BatchItem(Body):
     """One command of a batch. `time` only for actors `import:…`."""
 
-    command_id: Word
+    command_id: Word = Field(pattern=r"^[^\x00-\x1f\x7f]*$")
     type: Word
     ticket_id: Word
     actor: Word
