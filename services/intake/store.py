@@ -41,6 +41,7 @@ from libs.events.ticket import (
     StatusChanged,
     TicketCreated,
 )
+from libs.runtime import parking
 from libs.runtime.commit import CommitTables, Decide, GroupCommit, Outcome
 from libs.runtime.database import upsert
 from libs.runtime.errors import Transient
@@ -58,7 +59,8 @@ from services.intake.domain import (
 
 log = structlog.get_logger()
 
-COLUMNS: Final = ("received", "ticketed", "appended", "quarantined", "rejected", "duplicates")
+COLUMNS: Final = ("received", "ticketed", "appended", "rejected", "duplicates")
+ACCOUNTED: Final = ("ticketed", "appended", "quarantined", "rejected")
 UNKNOWN_CHANNEL: Final = "unknown"
 """Where requests are counted that are too broken to say by which channel they came."""
 
@@ -181,16 +183,27 @@ class Books:
             connection.execute(_COUNT, rows)
 
     def read_ledger(self, connection: Connection, tables: CommitTables) -> dict[str, Any]:
-        """The counts by channel and in total. `balanced`: everything received is accounted for,
-        and as many tickets are counted as there are."""
+        """The counts by channel and in total. Quarantined are the commands that lie parked now.
+        `balanced`: everything received is accounted for, and as many tickets are counted as there
+        are."""
         channels = {
-            row.channel: {name: getattr(row, name) for name in COLUMNS}
+            row.channel: {name: getattr(row, name) for name in COLUMNS} | {"quarantined": 0}
             for row in connection.execute(select(self.ledger).order_by(self.ledger.c.channel))
         }
-        total = {name: sum(counts[name] for counts in channels.values()) for name in COLUMNS}
+        parked = sum(parking.count_parked(connection).values())
+        if parked:
+            broken = channels.setdefault(
+                UNKNOWN_CHANNEL, dict.fromkeys((*COLUMNS, "quarantined"), 0)
+            )
+            broken["received"] += parked
+            broken["quarantined"] += parked
+        total = {
+            name: sum(counts[name] for counts in channels.values())
+            for name in (*COLUMNS, "quarantined")
+        }
         count = select(func.count()).select_from(tables.ticket_numbers)
         tickets = connection.execute(count).scalar_one()
-        accounted = sum(total[name] for name in COLUMNS[1:5])
+        accounted = sum(total[name] for name in ACCOUNTED)
         return {
             "channels": channels,
             "total": total,

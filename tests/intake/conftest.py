@@ -57,10 +57,14 @@ class Intake:
 
 
 @pytest.fixture
-async def intake(tmp_path: Path) -> AsyncIterator[Intake]:
-    settings = IntakeSettings(
-        data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/intake.sqlite3"
-    )
+def intake_url(sqlite_url: str) -> str:
+    """Where intake keeps its store; a module may say otherwise."""
+    return sqlite_url
+
+
+@pytest.fixture
+async def intake(tmp_path: Path, intake_url: str) -> AsyncIterator[Intake]:
+    settings = IntakeSettings(data_dir=tmp_path, database_url=intake_url)
     service, desk = build_with_desk(settings)
     clock = ManualClock(START)
     service.store.clock = clock

@@ -14,6 +14,12 @@ FROM_ANA = {"author": "requester", "author_id": "ana", "body": "Still nothing"}
 FROM_AGENT = {"author": "agent", "author_id": "7", "body": "Try the other plug"}
 
 
+@pytest.fixture
+def intake_url(database_url: str) -> str:
+    """These run on SQLite and on PostgreSQL."""
+    return database_url
+
+
 async def test_a_ticket_is_created_and_read(intake: Intake) -> None:
     created = await intake.call("POST", "/v1/tickets", NEW, "requester:ana")
     assert created.status_code == 201
