@@ -22,6 +22,7 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from libs.runtime.clock import monotonic_s
 from libs.runtime.errors import Transient
+from libs.runtime.kafka import RewindOnNewCluster, consumer_options
 
 log = structlog.get_logger()
 
@@ -67,8 +68,9 @@ class Feed:
         self.waiting = ""
         self.polled_at_s = monotonic_s()
 
-    def attach(self, broker: KafkaBroker) -> None:
+    def attach(self, broker: KafkaBroker, bootstrap: str, *, embedded: bool) -> None:
         """Declare the subscription on a broker that has not started yet."""
+        listener = RewindOnNewCluster(bootstrap, lambda: self.consumer) if embedded else None
         self.fatal = asyncio.get_running_loop().create_future()
         self._subscriber = broker.subscriber(
             *self.topics,
@@ -82,6 +84,8 @@ class Feed:
             fetch_max_wait_ms=250,
             parser=self._parse,
             decoder=_decode,
+            listener=listener,
+            **consumer_options(embedded=embedded),
         )
         self._subscriber(self._handle)
 

@@ -228,7 +228,11 @@ class Service:
             graceful_timeout=STOP_TIMEOUT_S,
         )
         for feed in self._feeds:
-            feed.attach(broker)
+            feed.attach(
+                broker,
+                self.settings.kafka_bootstrap_servers,
+                embedded=self.settings.kafka_embedded,
+            )
         await broker.start()
         self._kafka_up = True
         committing = [asyncio.create_task(feed.commit_for_ever()) for feed in self._feeds]
