@@ -26,6 +26,7 @@ from services.routing.domain import NeedsRules
 from services.routing.domain.agent import (
     RetireAgent,
     SetCapacity,
+    SetGroups,
     SetPresence,
     SetSkills,
 )
@@ -281,10 +282,11 @@ def test_an_assignment_by_hand_does_not_answer_our_own_command(house: House) -> 
 
 
 def test_silence_is_asked_again_with_another_id_and_the_same_agent(house: House) -> None:
-    house.agent("ana", 1)
+    house.agent("ana", 1, groups=("g1",))
     house.agent("luis", 1)
     house.ticket(T1)
     [first] = house.commands()
+    house.change("ana", SetGroups(("g2",)))
     house.clock.advance(59)
     assert house.sweep() == 0
     house.clock.advance(1)

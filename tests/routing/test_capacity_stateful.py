@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -84,6 +85,11 @@ class Desk(RuleBasedStateMachine):
             self._change(agent, RegisterAgent(agent, **values))
             self._change(agent, SetPresence("online"))
 
+    @initialize(capacity=st.integers(1, 2))
+    def two_agents(self, capacity: int) -> None:
+        self.register("a", capacity=capacity)
+        self.register("b", capacity=1, skills=(Skill(name="vpn", level=5),))
+
     @rule(agent=agent_ids, presence=presences)
     def set_presence(self, agent: str, presence: Any) -> None:
         self._change_known(agent, SetPresence(presence))
@@ -106,12 +112,19 @@ class Desk(RuleBasedStateMachine):
     def retire(self, agent: str) -> None:
         self._change_known(agent, RetireAgent())
 
-    @rule(category=categories, language=languages, priority=priorities)
-    def create(self, **values: Any) -> None:
-        self.house.clock.advance(1)
-        number = len(self.house.intake.tickets) + 1
-        ticket_id = str(uuid5(NAMESPACE_URL, f"ticket {number}"))
-        self.house.intake.record(ticket_id, created(number, **values))
+    @rule(count=st.integers(1, 3), category=categories, language=languages, priority=priorities)
+    def create(self, count: int, **values: Any) -> None:
+        for _ in range(count):
+            self.house.clock.advance(1)
+            number = len(self.house.intake.tickets) + 1
+            ticket_id = str(uuid5(NAMESPACE_URL, f"ticket {number}"))
+            self.house.intake.record(ticket_id, created(number, **values))
+
+    @rule(rounds=st.integers(1, 2))
+    def all_flows(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.intake_decides(None)
+            self.routing_hears(None, None)
 
     @rule(count=pieces)
     def intake_decides(self, count: int | None) -> None:
@@ -283,8 +296,8 @@ def test_capacity_is_kept_and_no_ticket_is_forgotten(database_url: str) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=60 if quick else 25,
-            stateful_step_count=40,
+            max_examples=30 if quick else 10,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -19,9 +19,6 @@ WORKING: Final = frozenset({Status.NEW, Status.OPEN})
 
 SETTLED: Final = frozenset({Status.SOLVED, Status.CLOSED})
 
-ALREADY_ASSIGNED: Final = "already_assigned"
-"""The code with which intake refuses an assignment because somebody holds the ticket."""
-
 Changes = dict[str, Any]
 
 RANK: Final = {Priority.CRITICAL: 0, Priority.HIGH: 1, Priority.MEDIUM: 2, Priority.LOW: 3}
@@ -119,7 +116,7 @@ def reserve(state: Work, reservation: Reservation) -> Work:
     return _copy(state, {"reservation": reservation, "retry_at": None, "reasons": ""})
 
 
-def refuse(state: Work, command_id: str, code: str, retry_at: datetime) -> Work | None:
+def refuse(state: Work, command_id: str, retry_at: datetime) -> Work | None:
     """The ticket after intake refused the command, or None when nothing follows from that.
 
     While the ticket still looks eligible it stays out of the queue until `retry_at`: whatever made
@@ -127,9 +124,6 @@ def refuse(state: Work, command_id: str, code: str, retry_at: datetime) -> Work 
     """
     asked = state.reservation
     if asked is None or asked.command_id != command_id:
-        return None
-    if code == ALREADY_ASSIGNED and asked.asks > 1:
-        # Most likely an earlier one of our own requests was accepted: its event frees the unit.
         return None
     changes: Changes = {"reservation": None, "refusals": state.refusals + 1}
     if state.eligible:

@@ -116,7 +116,7 @@ class Desk:
             if work is None:
                 return None
             retry_at = self._later(self.timing.retry_s, work.refusals)
-            return works_.refuse(work, event.command_id, event.code, retry_at)
+            return works_.refuse(work, event.command_id, retry_at)
         return works_.evolve(works.get(envelope.stream_id), envelope)
 
     # ---------------------------------------------------------------------------------- agents

@@ -22,7 +22,6 @@ from libs.events.routing import TicketRouted
 from libs.events.topics import ROUTING_DECISIONS
 from libs.runtime.outbox import Outgoing, links
 from services.routing.domain import (
-    Agent,
     Decision,
     Needs,
     Reservation,
@@ -91,15 +90,15 @@ class Dispatch:
         return asked
 
     def ask_again(self, work: Work, deadline: datetime) -> None:
-        """Intake has not answered: the same request under a new command id, to the same agent, so
-        that it does no harm when the first one is decided after all."""
+        """Intake has not answered: the same request (agent and group) under a new command id. If
+        the first one is decided after all, intake finds the second one already so."""
         asked = work.reservation
         if asked is None:
             return
         cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
         agent = self._roster.agents[asked.agent]
         decision = choose(needs_of(work, self._roster.rules), self._roster, self.loads)
-        self._ask(replace_agent(decision, agent), work, cause, asked.asks + 1, deadline)
+        self._ask(replace(decision, agent=agent), work, cause, deadline, before=asked)
         self._tables.save_works(self._connection, self._changed.values(), self._roster.rules)
         self._changed.clear()
 
@@ -142,7 +141,7 @@ class Dispatch:
                 continue  # nobody is left for this kind of ticket: its queue is done
             own = tickets.get(work.id)
             cause = own[1] if own else agents.get(decision.agent.id, other)
-            self._ask(decision, work, cause, 1, self._deadline)
+            self._ask(decision, work, cause, self._deadline)
             self.loads[decision.agent.id] = self.loads.get(decision.agent.id, 0) + 1
             asked += 1
             following = next(queues[key], None)
@@ -163,14 +162,21 @@ class Dispatch:
             last = page[-1]
 
     def _ask(
-        self, decision: Decision, work: Work, cause: Cause, asks: int, deadline: datetime
+        self,
+        decision: Decision,
+        work: Work,
+        cause: Cause,
+        deadline: datetime,
+        *,
+        before: Reservation | None = None,
     ) -> None:
         agent = decision.agent
         if agent is None:
             return
         command_id = str(uuid5(NAMESPACE, f"assign:{work.id}:{cause.id}"))
         decision_id = str(uuid5(NAMESPACE, f"decision:{command_id}"))
-        group = work.group or next(iter(agent.groups), None)
+        group = work.group or (before.group if before else next(iter(agent.groups), None))
+        asks = before.asks + 1 if before else 1
         self._record(decision, work, cause, decision_id, group=group, command_id=command_id)
         correlation_id, causation_id, traceparent = links(cause.envelope)
         self._outgoing.command(
@@ -236,8 +242,3 @@ def place(work: Work) -> tuple[int, datetime, str]:
     if work.eligible_since is None:
         raise ValueError(f"ticket {work.id} does not wait")
     return (work.rank, work.eligible_since, work.id)
-
-
-def replace_agent(decision: Decision, agent: Agent) -> Decision:
-    """The same decision for this agent."""
-    return replace(decision, agent=agent)
