@@ -2,56 +2,112 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from cli import parked, schemas, tickets, up
-from cli.importing import commands as importing
-from cli.output import UNREACHABLE, USAGE, complain
+from cli.output import FAILED, UNREACHABLE, USAGE, complain
 from libs.runtime.errors import Failure, Transient
 from libs.runtime.settings import SettingsError
 
 
-class _Command(TyperGroup):
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """`found_at` is `module:name` of a typer app or of a function. It is imported only when it is
+    wanted: the database and Kafka libraries take longer to load than most commands to run."""
+
+    found_at: str
+    help: str
+
+    def load(self) -> Any:
+        module, _, name = self.found_at.partition(":")
+        found = getattr(import_module(module), name)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
+        return _command_of(found)
+
+
+SUBCOMMANDS: Final[dict[str, Subcommand]] = {
+    "up": Subcommand("cli.up:up", "Run all services on this machine until Ctrl-C."),
+    "import": Subcommand(
+        "cli.importing.commands:app", "Bring the history of another system in, with its own times."
+    ),
+    "tickets": Subcommand("cli.tickets:app", "List tickets, show one now or then, its history."),
+    "verify": Subcommand("cli.verify:verify", "Check the invariants, with figures."),
+    "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
+    "parked": Subcommand("cli.parked:app", "Messages that a service could not apply."),
+    "schemas": Subcommand("cli.schemas:schemas", "The JSON Schemas of events and commands."),
+}
+"""In the order in which `bitacora --help` shows them. A new subcommand gets a line here."""
+
+
+class _Bitacora(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        wanted = SUBCOMMANDS.get(cmd_name)
+        if wanted is None:
+            return None
+        if ctx.meta.get(_LISTING):
+            return TyperCommand(cmd_name, help=wanted.help)
+        command = wanted.load()
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.meta[_LISTING] = True
+        super().format_help(ctx, formatter)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
-        except SettingsError as error:
-            complain(str(error))
-            raise typer.Exit(USAGE) from None
-        except Transient as error:
-            complain(error.detail)
-            raise typer.Exit(UNREACHABLE) from None
-        except Failure as error:
-            complain(error.detail)
-            raise typer.Exit(1) from None
         except Exception as error:
-            # Every error that is meant for people says which exit code it has.
-            code = getattr(error, "exit_code", None)
-            if not isinstance(code, int):
-                raise
-            complain(str(error))
+            code = exit_code_of(error)
+            if code is None:
+                raise  # a bug: its traceback helps whoever mends it
+            complain(getattr(error, "detail", None) or str(error))
             raise typer.Exit(code) from None
+
+
+_LISTING: Final = "bitacora.listing"
+
+
+def exit_code_of(error: Exception) -> int | None:
+    """The exit code for an error that is meant for people; None for a bug."""
+    if isinstance(error, SettingsError):
+        return USAGE
+    if isinstance(error, Transient):
+        return UNREACHABLE
+    if isinstance(error, Failure):
+        return FAILED
+    code = getattr(error, "exit_code", None)
+    return code if isinstance(code, int) else None
+
+
+def _command_of(function: Callable[..., None]) -> Any:
+    single = typer.Typer(add_completion=False)
+    single.command()(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(
     name="bitacora",
-    cls=_Command,
-    help="Event-sourced support ticketing on Kafka.",
+    cls=_Bitacora,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
     pretty_exceptions_enable=False,
 )
 
-app.command()(up.up)
-app.add_typer(importing.app, name="import")
-app.add_typer(tickets.app, name="tickets")
-app.add_typer(parked.app, name="parked")
-app.command()(schemas.schemas)
+
+@app.callback()
+def bitacora() -> None:
+    """Event-sourced support ticketing on Kafka."""
 
 
 if __name__ == "__main__":

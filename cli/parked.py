@@ -33,7 +33,11 @@ from libs.runtime.parking import PARKED, Parked, get_parked, list_parked, reques
 from libs.runtime.runstate import read_run
 from libs.runtime.settings import SERVICES
 
-app = typer.Typer(help="Messages that a service could not apply: list, show, redrive.")
+app = typer.Typer(
+    help="Messages that a service could not apply: list, show, redrive.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 DETAIL_MAX: Final = 70
 

@@ -23,7 +23,11 @@ from cli.output import (
 )
 from libs.events import EventEnvelope, Priority, Status, Ticket, fold, format_time, parse_time
 
-app = typer.Typer(help="Tickets: list, show (now, at an instant, at a sequence), history.")
+app = typer.Typer(
+    help="Tickets: list, show (now, at an instant, at a sequence), history.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 PAGE: Final = 500
 TEXT_MAX: Final = 60
