@@ -255,6 +255,21 @@ def test_a_target_that_goes_away_cancels_and_its_return_goes_on() -> None:
     assert case.due("requester_wait") == "11:00"
 
 
+def test_a_target_that_returns_does_not_warn_again() -> None:
+    case = Case(book_of(policy(when={"group": ["desk"]}))).on("10:00", created(group="desk"))
+    assert case.wait("10:50").said("requester_wait") == [("warning", "10:45")]
+    case.on("10:51", t.Unassigned(previous_group="desk"))
+    case.on("10:52", t.Assigned(group="desk"))
+    assert case.wait("11:30").said("requester_wait") == [
+        ("warning", "10:54"),
+        ("breached", "11:00"),
+    ]
+    case.on("11:31", t.Unassigned(previous_group="desk"))
+    case.on("11:32", t.Assigned(group="desk"))
+    assert case.said("requester_wait") == [("started", "11:32")]
+    assert case.wait("20:00").said() == []
+
+
 def test_a_clock_keeps_its_policy_when_another_field_changes() -> None:
     case = Case().on("10:00", created()).on("10:10", t.TagsChanged(added=("x",)))
     assert case.said() == []

@@ -94,10 +94,17 @@ def terms_of(clock: Clock, book: Book) -> Terms:
 
 
 def start(
-    metric: Metric, terms: Terms, started_us: int, runs: Iterable[Run], at_us: int
+    metric: Metric,
+    terms: Terms,
+    started_us: int,
+    runs: Iterable[Run],
+    at_us: int,
+    *,
+    before: Clock | None = None,
 ) -> tuple[Clock, Facts]:
     """A clock that was activated at `started_us` and has counted through `runs` up to `at_us` (the
-    same instant, unless a target turned up only later)."""
+    same instant, unless a target turned up only later). `before` is the cancelled clock that goes on
+    with this one: what was said of it stays said."""
     elapsed_us, since_us = _count(runs, terms.calendar)
     clock = Clock(
         metric,
@@ -112,6 +119,10 @@ def start(
         since_us,
         elapsed_us,
     )
+    if before is not None:
+        clock = clock._replace(
+            warned=before.warned, breach_us=before.breach_us, breach_said=before.breach_said
+        )
     clock = _arm(_skip_warnings(clock, terms, at_us), terms, at_us)
     if clock.state == RUNNING:
         return clock, [Fact("started", at_us, clock)]

@@ -156,26 +156,15 @@ def _rematch(
 ) -> tuple[Clock, Facts]:
     if not clock.active:
         if terms is not None and clock.state == c.CANCELLED and _startable(ticket, clock.metric):
-            return _restart(ticket, clock, terms, at_us)
+            # A target came back: the same activation goes on.
+            runs = runs_of(ticket, METRICS[clock.metric])
+            return c.start(clock.metric, terms, clock.started_us, runs, at_us, before=clock)
         return clock, []
     if terms is None:
         return c.cancel(clock, c.terms_of(clock, book), at_us, "no_target")
     if _same(clock, terms):
         return clock, []
     return c.retarget(clock, terms, runs_of(ticket, METRICS[clock.metric]), at_us)
-
-
-def _restart(ticket: TicketClocks, clock: Clock, terms: Terms, at_us: int) -> tuple[Clock, Facts]:
-    """A target came back: the same activation goes on, and what was said of it stays said."""
-    fresh, facts = c.start(
-        clock.metric, terms, clock.started_us, runs_of(ticket, METRICS[clock.metric]), at_us
-    )
-    if not clock.breach_said:
-        return fresh._replace(warned=max(fresh.warned, clock.warned)), facts
-    fresh = fresh._replace(
-        breach_said=True, breach_us=clock.breach_us, warned=clock.warned, next_us=None
-    )
-    return fresh, [fact for fact in facts if fact.kind != "breached"]
 
 
 def _same(clock: Clock, terms: Terms) -> bool:
