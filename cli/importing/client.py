@@ -111,7 +111,8 @@ class Intake:
                 with attempt:
                     if attempt.num > 1:
                         self.retries += 1
-                        self._on_retry("intake does not answer: trying again")
+                    if attempt.num == 2:  # noqa: PLR2004 - once per request is enough
+                        self._on_retry("intake does not answer; trying again")
                     return _answer(await self._http.post(path, content=body), path)
         except (httpx.TransportError, _Later) as error:
             raise GoneAway(

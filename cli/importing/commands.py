@@ -17,7 +17,7 @@ from cli.importing.client import intake_address
 from cli.importing.errors import BadMapping
 from cli.importing.event_log import EventLog
 from cli.importing.mapping import MappingFile, read_mapping
-from cli.importing.run import Import, Options
+from cli.importing.run import Options, run_import
 from cli.importing.servicenow import ServiceNow
 from cli.importing.show import Stages, show
 from cli.importing.table import Table
@@ -71,8 +71,9 @@ def servicenow(
 ) -> None:
     """Import the audit log of ServiceNow incidents (one row: an incident after an update).
 
-    Importing a file twice changes nothing; an import that was interrupted goes on when it is run
-    again. With --dry-run --check everything is decided and compared in memory.
+    Importing a file twice changes nothing; run an interrupted import again and it goes on.
+
+    With --dry-run --check everything is decided and compared in memory.
     """
     try:
         ZoneInfo(zone)
@@ -83,7 +84,6 @@ def servicenow(
         first=first,
         limit=limit,
         skip_bad_rows=skip_bad_rows,
-        dry_run=dry_run,
         check=check,
     )
 
@@ -91,7 +91,7 @@ def servicenow(
         table = Table(file)
         return table, ServiceNow(table, zone=zone, activate_open=activate_open)
 
-    _run(translator, options, data_dir, as_json=json)
+    _run(translator, options, data_dir, dry_run=dry_run, as_json=json)
 
 
 @app.command()
@@ -111,19 +111,16 @@ def log(
 ) -> None:
     """Import any event log in CSV, read as a mapping file says (docs/guides/import.md).
 
-    Importing a file twice changes nothing; an import that was interrupted goes on when it is run
-    again.
+    Importing a file twice changes nothing; run an interrupted import again and it goes on.
     """
-    options = Options(
-        url=url, first=first, limit=limit, skip_bad_rows=skip_bad_rows, dry_run=dry_run
-    )
+    options = Options(url=url, first=first, limit=limit, skip_bad_rows=skip_bad_rows)
 
     def translator() -> tuple[Table, Translator]:
         how = find_mapping(mapping)
         table = Table(file, how.file.layout())
         return table, EventLog(table, how, activate_open=activate_open)
 
-    _run(translator, options, data_dir, as_json=json)
+    _run(translator, options, data_dir, dry_run=dry_run, as_json=json)
 
 
 def find_mapping(name: str) -> MappingFile:
@@ -145,14 +142,15 @@ def _run(
     options: Options,
     data_dir: Path,
     *,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    if not options.dry_run:
-        options = replace(options, url=intake_address(options.url, data_dir))
+    url = None if dry_run else intake_address(options.url, data_dir)
+    options = replace(options, url=url)
     table, translator = make()
     try:
         with Stages() as stages:
-            result = asyncio.run(Import(table, translator, options, stages).run())
+            result = asyncio.run(run_import(table, translator, options, stages))
     except KeyboardInterrupt:
         complain("interrupted; what was answered is kept: run the same import again to go on")
         raise typer.Exit(INTERRUPTED) from None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,13 +41,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`url` None with `dry_run`: nothing is sent. `check` compares with the last rows."""
+    """`url` None: a dry run, nothing is sent. `check` compares with the last rows."""
 
-    url: str | None
+    url: str | None = None
     first: int = 1
     limit: int | None = None
     skip_bad_rows: bool = False
-    dry_run: bool = False
     check: bool = False
     in_flight: int = 3
     patience_s: float = 120.0
@@ -114,38 +112,27 @@ class Import:
         self._progress = progress
         self._expected: list[Expected] = []
 
-    async def run(self) -> Result:
-        """Raises ImportProblem. Nothing is sent before the whole file has been checked."""
+    async def run(self, intake: Intake | None) -> Result:
+        """`intake` None: a dry run. Nothing is sent before the whole file has been checked.
+
+        Raises ImportProblem.
+        """
         begun = monotonic_s()
-        async with self._intake() as intake:
-            self._progress.stage("Checking the file", None)
-            found = survey(
-                self._table,
-                self._translator,
-                skip_bad_rows=self._options.skip_bad_rows,
-                progress=self._progress.at,
-            )
-            result = Result(found, self._translator)
-            result.stages_s["check_file"] = monotonic_s() - begun
-            if intake is None:
-                self._rehearse(result)
-            else:
-                await self._send(result, intake)
+        self._progress.stage("Checking the file", None)
+        found = survey(
+            self._table,
+            self._translator,
+            skip_bad_rows=self._options.skip_bad_rows,
+            progress=self._progress.at,
+        )
+        result = Result(found, self._translator)
+        result.stages_s["check_file"] = monotonic_s() - begun
+        if intake is None:
+            self._rehearse(result)
+        else:
+            await self._send(result, intake)
         result.wall_s = monotonic_s() - begun
         return result
-
-    @asynccontextmanager
-    async def _intake(self) -> AsyncIterator[Intake | None]:
-        """The connection first: whoever forgot to start the desk learns it at once."""
-        if self._options.url is None or self._options.dry_run:
-            yield None
-            return
-        async with connect(
-            self._options.url,
-            patience_s=self._options.patience_s,
-            on_retry=self._progress.note,
-        ) as intake:
-            yield intake
 
     async def _send(self, result: Result, intake: Intake) -> None:
         begun = monotonic_s()
@@ -216,3 +203,19 @@ class Import:
     def _total(self, found: Survey) -> int:
         left = max(0, found.cases - max(self._options.first, 1) + 1)
         return left if self._options.limit is None else min(left, self._options.limit)
+
+
+async def run_import(
+    table: Table, translator: Translator, options: Options, progress: Progress
+) -> Result:
+    """Connects first, so that whoever forgot to start the desk learns it at once.
+
+    Raises ImportProblem, and NotRunning when nothing answers at the address.
+    """
+    work = Import(table, translator, options, progress)
+    if options.url is None:
+        return await work.run(None)
+    async with connect(
+        options.url, patience_s=options.patience_s, on_retry=progress.note
+    ) as intake:
+        return await work.run(intake)
