@@ -42,7 +42,7 @@ async def test_an_agent_from_registration_to_leaving(http: httpx.AsyncClient) ->
     made = await http.post("/v1/agents", json=ANA)
     assert made.status_code == 201
     assert (made.json()["presence"], made.json()["sequence"]) == ("offline", 1)
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "presence": {"presence": "online"},
         "skills": {"skills": [{"name": "billing", "level": 10}]},
         "capacity": {"capacity": 4},

@@ -3,66 +3,79 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections.abc import Sequence
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 
-from libs.events.commands import AssignTicket
+from libs.events import EventEnvelope
+from libs.events.agent import Skill
 from libs.runtime.database import Database
+from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 from services.routing.domain import NeedsRules
-from services.routing.domain.agent import SetCapacity
 from services.routing.store import Desk
 from services.routing.views import Tables
 from tests.routing.house import House, created, envelope
 
-TICKETS = 60
+ROUNDS = 20
 
 
-def test_two_processes_share_the_capacity(database_url: str) -> None:
-    house = House(database_url)
-    house.agent("ana", 0)
-    house.agent("luis", 5)
-    envelopes = [
-        envelope(str(uuid5(NAMESPACE_URL, f"ticket {n}")), 1, created(n), house.clock.now())
-        for n in range(1, TICKETS + 1)
-    ]
-    start = threading.Barrier(3)
-    failures: list[BaseException] = []
+class Process(threading.Thread):
+    """A routing process of its own, as far as the database can tell."""
 
-    def process(part: int) -> None:
+    def __init__(
+        self, url: str, house: House, events: Sequence[EventEnvelope], start: threading.Barrier
+    ) -> None:
+        super().__init__()
         metadata = MetaData()
         tables = Tables(metadata)
-        store = ServiceStore(
-            Database(database_url), metadata, source="/bitacora/routing", clock=house.clock
-        )
-        desk = Desk(tables, NeedsRules(), house.clock)
+        database = Database(url)
+        self.store = ServiceStore(database, metadata, source="/bitacora/routing", clock=house.clock)
+        self.desk = Desk(tables, NeedsRules(), house.clock)
+        self.events = events
+        self.start_together = start
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
         try:
-            start.wait(10)
-            for one in envelopes[part::2]:
-                store.write_now(lambda c, out, one=one: desk.apply(c, [one], out))
-                store.write_now(desk.sweep)
-        except BaseException as error:  # noqa: BLE001 - told to the test below
-            failures.append(error)
+            for event in self.events:
+                self.start_together.wait(20)
+                self._hear(event)
+                self.store.write_now(self.desk.sweep)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            self.failure = error
+            self.start_together.abort()
         finally:
-            store.close()
+            self.store.close()
 
-    threads = [threading.Thread(target=process, args=(part,)) for part in range(2)]
-    for thread in threads:
-        thread.start()
-    start.wait(10)
-    for capacity in range(1, 21):
-        house.change("ana", SetCapacity(capacity))
-    for thread in threads:
-        thread.join(60)
+    def _hear(self, event: EventEnvelope) -> None:
+        def change(connection: Connection, outgoing: Outgoing) -> None:
+            self.desk.apply(connection, [event], outgoing)
 
-    assert not failures
+        self.store.write_now(change)
+
+
+def test_two_tickets_at_once_for_one_unit(database_url: str) -> None:
+    house = House(database_url)
+    streams: tuple[list[EventEnvelope], list[EventEnvelope]] = ([], [])
+    for round_ in range(ROUNDS):
+        skill = f"skill {round_}"
+        house.agent(f"agent {round_}", 1, skills=(Skill(name=skill, level=1),))
+        for part, stream in enumerate(streams):
+            ticket_id = str(uuid5(NAMESPACE_URL, f"ticket {round_} {part}"))
+            ticket = created(2 * round_ + part + 1, category=skill)
+            stream.append(envelope(ticket_id, 1, ticket, house.clock.now()))
+
+    start = threading.Barrier(2)
+    processes = [Process(database_url, house, stream, start) for stream in streams]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+
+    assert [process.failure for process in processes] == [None, None]
     asked = house.commands()
-    assert len({command.ticket_id for command in asked}) == len(asked)
-    given = Counter(
-        command.command.agent for command in asked if isinstance(command.command, AssignTicket)
-    )
-    assert given == {"ana": 20, "luis": 5}
-    assert house.loads() == {"ana": 20, "luis": 5}
+    assert len(asked) == ROUNDS
+    assert house.loads() == {f"agent {round_}": 1 for round_ in range(ROUNDS)}
     house.close()
