@@ -92,7 +92,7 @@ def activity(**changes: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ whole logs
 
 
-def test_a_german_export_of_another_desk(tmp_path: Path):
+def test_a_german_export_of_another_desk(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", GERMAN.encode("cp1252"))
     found = translate(*event_log(path, GERMAN_MAP))
     assert said(found["4711"]) == [
@@ -126,7 +126,7 @@ def test_a_german_export_of_another_desk(tmp_path: Path):
     assert other[2]["subject"] == "Vorgang 4712:"
 
 
-def test_a_log_without_header_with_epoch_milliseconds_and_tabs(tmp_path: Path):
+def test_a_log_without_header_with_epoch_milliseconds_and_tabs(tmp_path: Path) -> None:
     path = write(tmp_path / "log.tsv", "1456707360000\tA\t7\n1456707361500\tB\t7\n")
     mapping = {
         "name": "plain",
@@ -154,7 +154,7 @@ x,complete,V 5,2012-04-09 17:15:52+00:00,Closed,V 5,Case1,Variant 1,1,tool
 """
 
 
-def test_the_mapping_for_the_help_desk_log(tmp_path: Path):
+def test_the_mapping_for_the_help_desk_log(tmp_path: Path) -> None:
     mapping = find_mapping("helpdesk")
     table = Table(write(tmp_path / "helpdesk.csv", HELPDESK_ROWS), mapping.file.layout())
     translator = EventLog(table, mapping)
@@ -176,7 +176,7 @@ def test_the_mapping_for_the_help_desk_log(tmp_path: Path):
 
 
 @pytest.mark.skipif(not HELPDESK.exists(), reason="the log is not here: set BITACORA_TEST_DATA")
-async def test_the_whole_help_desk_log_is_decided_without_refusal():
+async def test_the_whole_help_desk_log_is_decided_without_refusal() -> None:
     mapping = find_mapping("helpdesk")
     table = Table(HELPDESK, mapping.file.layout())
     translator = EventLog(table, mapping)
@@ -191,7 +191,7 @@ async def test_the_whole_help_desk_log_is_decided_without_refusal():
 # ------------------------------------------------------------------------- words and actions
 
 
-def test_words_that_the_mapping_does_not_know_stop_the_import_all_at_once(tmp_path: Path):
+def test_words_that_the_mapping_does_not_know_stop_the_import_all_at_once(tmp_path: Path) -> None:
     log = simple(
         tmp_path,
         "1,2024-01-01,opened,\n1,2024-01-02,Eaten,\n1,2024-01-03,Lost,\n1,2024-01-04,Eaten,\n",
@@ -226,7 +226,7 @@ def test_words_that_the_mapping_does_not_know_stop_the_import_all_at_once(tmp_pa
         ),
     ],
 )
-def test_unknown_words_may_be_kept(tmp_path: Path, policy: str, expected: list[Any]):
+def test_unknown_words_may_be_kept(tmp_path: Path, policy: str, expected: list[Any]) -> None:
     rows = "1,2024-01-01,opened,ana\n1,2024-01-02,Eaten,ben\n"
     table, translator = simple(tmp_path, rows, **activity(unknown=policy))
     found = said(translate(table, translator)["1"])[1:]
@@ -234,20 +234,20 @@ def test_unknown_words_may_be_kept(tmp_path: Path, policy: str, expected: list[A
     assert translator.counts.unknown_words["activity", "Eaten"] == 1
 
 
-def test_ignored_words_are_counted(tmp_path: Path):
+def test_ignored_words_are_counted(tmp_path: Path) -> None:
     table, translator = simple(tmp_path, "1,2024-01-01,opened,\n1,2024-01-02,looked at,\n")
     assert len(translate(table, translator)["1"]) == 1
     assert translator.counts.rules["ignored_words"] == 1
 
 
-def test_words_may_differ_in_case(tmp_path: Path):
+def test_words_may_differ_in_case(tmp_path: Path) -> None:
     log = simple(
         tmp_path, "1,2024-01-01,OPENED,\n1,2024-01-02,Done,\n", **activity(ignore_case=True)
     )
     assert [kind for kind, _, _ in said(translate(*log)["1"])] == ["CreateTicket", "ChangeStatus"]
 
 
-def test_an_activity_of_several_columns(tmp_path: Path):
+def test_an_activity_of_several_columns(tmp_path: Path) -> None:
     combined = {"column": ["activity", "who"], "words": {"opened": "new", "done / robot": "closed"}}
     log = simple(
         tmp_path,
@@ -258,14 +258,14 @@ def test_an_activity_of_several_columns(tmp_path: Path):
     assert said(translate(*log)["1"])[1][2] == {"status": "closed"}
 
 
-def test_an_actor_holds_the_ticket_only_when_the_activity_says_so(tmp_path: Path):
+def test_an_actor_holds_the_ticket_only_when_the_activity_says_so(tmp_path: Path) -> None:
     rows = "1,2024-01-01,opened,ana\n1,2024-01-02,taken,ben\n1,2024-01-03,done,cleo\n"
     found = said(translate(*simple(tmp_path, rows))["1"])
     assert "agent" not in found[0][2]
     assert [data for kind, _, data in found if kind == "AssignTicket"] == [{"agent": "ben"}]
 
 
-def test_assigning_without_a_name_is_counted(tmp_path: Path):
+def test_assigning_without_a_name_is_counted(tmp_path: Path) -> None:
     table, translator = simple(tmp_path, "1,2024-01-01,opened,\n1,2024-01-02,taken,\n")
     translate(table, translator)
     assert translator.counts.rules["assign_without_name"] == 1
@@ -274,13 +274,13 @@ def test_assigning_without_a_name_is_counted(tmp_path: Path):
 # ------------------------------------------------------------------------------ time and order
 
 
-def test_rows_are_sorted_by_time_and_ties_keep_the_order_of_the_file(tmp_path: Path):
+def test_rows_are_sorted_by_time_and_ties_keep_the_order_of_the_file(tmp_path: Path) -> None:
     rows = "1,2024-01-02,taken,ana\n1,2024-01-02,done,ana\n1,2024-01-01,opened,\n"
     found = said(translate(*simple(tmp_path, rows))["1"])
     assert [data.get("status") for _, _, data in found] == [None, None, "open", "solved"]
 
 
-def test_the_order_of_the_file_can_be_kept(tmp_path: Path):
+def test_the_order_of_the_file_can_be_kept(tmp_path: Path) -> None:
     rows = "1,2024-01-02,taken,ana\n1,2024-01-01,done,ana\n"
     table, translator = simple(tmp_path, rows, order="file")
     found = said(translate(table, translator)["1"])
@@ -288,20 +288,20 @@ def test_the_order_of_the_file_can_be_kept(tmp_path: Path):
     assert translator.counts.rules["time_went_back"] == 1
 
 
-def test_duplicates_can_be_kept(tmp_path: Path):
+def test_duplicates_can_be_kept(tmp_path: Path) -> None:
     rows = "1,2024-01-01,opened,\n" + 2 * "1,2024-01-02,Eaten,\n"
     kept = simple(tmp_path, rows, duplicates="keep", **activity(unknown="note"))
     assert Counter(kind for kind, _, _ in said(translate(*kept)["1"]))["AddMessage"] == 2
 
 
-def test_an_hour_that_the_clock_showed_twice_is_counted(tmp_path: Path):
+def test_an_hour_that_the_clock_showed_twice_is_counted(tmp_path: Path) -> None:
     time = {"column": "time", "zone": "Europe/Berlin"}
     table, translator = simple(tmp_path, "1,2024-10-27 02:30,opened,\n", time=time)
     assert said(translate(table, translator)["1"])[0][1] == "2024-10-27T00:30:00Z"
     assert translator.counts.rules["odd_hour"] > 0
 
 
-def test_a_time_of_creation_of_its_own(tmp_path: Path):
+def test_a_time_of_creation_of_its_own(tmp_path: Path) -> None:
     path = write(
         tmp_path / "log.csv", "case,time,born,activity,who\n1,2024-01-02,2024-01-01,done,\n"
     )
@@ -318,13 +318,13 @@ def test_a_time_of_creation_of_its_own(tmp_path: Path):
         ("0001-01-01 00:00:00+10:00", "line 2: time"),
     ],
 )
-def test_a_bad_time_is_named_with_its_line(tmp_path: Path, time: str, message: str):
+def test_a_bad_time_is_named_with_its_line(tmp_path: Path, time: str, message: str) -> None:
     with pytest.raises(BadRow, match=message):
         translate(*simple(tmp_path, f"1,{time},opened,\n"))
 
 
 @pytest.mark.parametrize("time", ["nan", "1e400", "99999999999999999999", "x"])
-def test_a_bad_epoch_is_named_with_its_line(tmp_path: Path, time: str):
+def test_a_bad_epoch_is_named_with_its_line(tmp_path: Path, time: str) -> None:
     how = {"column": "time", "format": "epoch_s"}
     with pytest.raises(BadRow, match="line 2: time"):
         translate(*simple(tmp_path, f"1,{time},opened,\n", time=how))
@@ -333,7 +333,7 @@ def test_a_bad_epoch_is_named_with_its_line(tmp_path: Path, time: str):
 # ------------------------------------------------------------------------------ bad mappings
 
 
-def test_a_column_that_the_file_lacks_is_named(tmp_path: Path):
+def test_a_column_that_the_file_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"no column 'urgency'.*Mend the column's name"):
         simple(tmp_path, "1,2024-01-01,opened,\n", priority="urgency")
 
@@ -362,7 +362,7 @@ def test_a_column_that_the_file_lacks_is_named(tmp_path: Path):
 )
 def test_a_mistake_in_the_mapping_is_named_with_its_key(
     tmp_path: Path, changes: dict[str, Any], message: str
-):
+) -> None:
     path = tmp_path / "map.yaml"
     path.write_text(yaml.safe_dump(SIMPLE | changes), encoding="utf-8")
     with pytest.raises(BadMapping) as caught:
@@ -371,11 +371,11 @@ def test_a_mistake_in_the_mapping_is_named_with_its_key(
 
 
 @pytest.mark.parametrize("text", ["{", "just words", "- a\n- b\n", "\x00"])
-def test_a_mapping_that_is_no_mapping(tmp_path: Path, text: str):
+def test_a_mapping_that_is_no_mapping(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadMapping):
         read_mapping(write(tmp_path / "map.yaml", text))
 
 
-def test_a_mapping_that_is_not_there():
+def test_a_mapping_that_is_not_there() -> None:
     with pytest.raises(BadMapping, match="no mapping that comes along"):
         find_mapping("nothing")

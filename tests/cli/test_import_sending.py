@@ -50,7 +50,7 @@ async def imported(path: Path, intake: Intake, **options: object) -> Result:
 # ------------------------------------------------------------------------------ a real intake
 
 
-async def test_the_sample_goes_in_and_reads_back_equal(intake: Intake):
+async def test_the_sample_goes_in_and_reads_back_equal(intake: Intake) -> None:
     result = await imported(SAMPLE, intake, check=True)
     assert result.good
     assert result.sent is not None
@@ -59,7 +59,7 @@ async def test_the_sample_goes_in_and_reads_back_equal(intake: Intake):
     assert (result.comparison.equal, result.comparison.unexplained) == (283, 0)
 
 
-async def test_importing_twice_changes_nothing(intake: Intake):
+async def test_importing_twice_changes_nothing(intake: Intake) -> None:
     await imported(SAMPLE, intake)
     again = await imported(SAMPLE, intake, check=True)
     assert again.sent is not None
@@ -68,7 +68,7 @@ async def test_importing_twice_changes_nothing(intake: Intake):
     assert again.good
 
 
-async def test_an_interrupted_import_goes_on_where_it_stopped(intake: Intake):
+async def test_an_interrupted_import_goes_on_where_it_stopped(intake: Intake) -> None:
     begun = await imported(SAMPLE, intake, limit=120)
     assert begun.sent is not None
     whole = await imported(SAMPLE, intake, check=True)
@@ -78,7 +78,7 @@ async def test_an_interrupted_import_goes_on_where_it_stopped(intake: Intake):
     assert whole.good
 
 
-async def test_open_tickets_are_handed_to_the_live_desk(tmp_path: Path, intake: Intake):
+async def test_open_tickets_are_handed_to_the_live_desk(tmp_path: Path, intake: Intake) -> None:
     rows = incident({"incident_state": "Active"})
     table, translator = servicenow(write(tmp_path / "log.csv", csv_text(rows)), activate_open=True)
     result = await Import(table, translator, Options(), Quiet()).run(intake)
@@ -92,7 +92,7 @@ async def test_open_tickets_are_handed_to_the_live_desk(tmp_path: Path, intake: 
     assert ticket["live"] is True
 
 
-async def test_ids_of_no_ticket_are_left_out(intake: Intake):
+async def test_ids_of_no_ticket_are_left_out(intake: Intake) -> None:
     table, translator = servicenow(SAMPLE)
     work = Import(table, translator, Options(limit=2, check=True), Quiet())
     await work.run(intake)
@@ -146,7 +146,7 @@ def histories(*sizes: int) -> list[tuple[str, list[dict[str, object]]]]:
     return result
 
 
-async def test_several_requests_at_once_but_never_two_with_the_same_case():
+async def test_several_requests_at_once_but_never_two_with_the_same_case() -> None:
     cases = histories(40, 3, COMMANDS_MAX * 2 + 10, 30, 50, 7, 60)
     trouble = Trouble()
     async with client(trouble.app) as http:
@@ -158,13 +158,13 @@ async def test_several_requests_at_once_but_never_two_with_the_same_case():
         assert trouble.seen[str(commands[0]["ticket_id"])] == [c["command_id"] for c in commands]
 
 
-def test_batches_hold_whole_cases_unless_one_is_larger_than_a_request():
+def test_batches_hold_whole_cases_unless_one_is_larger_than_a_request() -> None:
     batches = list(pack(histories(30, 30, 30, COMMANDS_MAX + 1, 5), wanted=50))
     assert [batch.commands for batch in batches] == [60, 30, COMMANDS_MAX, 6]
     assert sum(batch.whole_cases for batch in batches) == 5
 
 
-async def test_it_tries_again_when_intake_is_away_for_a_moment():
+async def test_it_tries_again_when_intake_is_away_for_a_moment() -> None:
     told: list[str] = []
     trouble = Trouble(lambda number: Response(status_code=503) if number <= 2 else None)
     async with client(trouble.app) as http:
@@ -174,7 +174,7 @@ async def test_it_tries_again_when_intake_is_away_for_a_moment():
     assert told == ["intake does not answer; trying again"]
 
 
-async def test_it_gives_up_with_advice_when_intake_stays_away():
+async def test_it_gives_up_with_advice_when_intake_stays_away() -> None:
     trouble = Trouble(lambda _: Response(status_code=503))
     async with client(trouble.app) as http:
         intake = Intake(http, patience_s=0.1, on_retry=lambda _: None)
@@ -183,7 +183,7 @@ async def test_it_gives_up_with_advice_when_intake_stays_away():
     assert caught.value.exit_code == 3
 
 
-async def test_a_refused_request_is_an_error_with_intakes_words():
+async def test_a_refused_request_is_an_error_with_intakes_words() -> None:
     trouble = Trouble(lambda _: Response('{"detail": "no batch at all"}', status_code=422))
     async with client(trouble.app) as http:
         intake = Intake(http, patience_s=5, on_retry=lambda _: None)
@@ -192,7 +192,7 @@ async def test_a_refused_request_is_an_error_with_intakes_words():
     assert trouble.requests == 1
 
 
-async def test_nobody_at_the_address_is_said_at_once():
+async def test_nobody_at_the_address_is_said_at_once() -> None:
     with pytest.raises(NotRunning, match="bitacora up"):
         async with connect("http://127.0.0.1:9"):
             pytest.fail("connected to nothing")
@@ -206,7 +206,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_a_dry_run_with_a_check_as_json():
+def test_a_dry_run_with_a_check_as_json() -> None:
     code, out, _ = run("servicenow", str(SAMPLE), "--dry-run", "--check", "--json")
     found = json.loads(out)
     assert code == 0
@@ -215,27 +215,27 @@ def test_a_dry_run_with_a_check_as_json():
     assert found["sent"]["rehearsed_only"] is True
 
 
-def test_the_report_for_people():
+def test_the_report_for_people() -> None:
     code, out, _ = run("servicenow", str(SAMPLE), "--dry-run", "--limit", "20")
     assert code == 0
     assert "Dry run: nothing was sent." in out
     assert "u_priority_confirmation" in out
 
 
-def test_without_a_desk_the_command_says_what_to_do():
+def test_without_a_desk_the_command_says_what_to_do() -> None:
     code, _, err = run("servicenow", str(SAMPLE), "--url", "http://127.0.0.1:9")
     assert code == 3
     assert "bitacora up" in err
 
 
-def test_a_bad_file_ends_with_code_2(tmp_path: Path):
+def test_a_bad_file_ends_with_code_2(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "a,b\n1,2\n")
     code, _, err = run("servicenow", str(path), "--dry-run")
     assert code == 2
     assert "no column 'number'" in err
 
 
-def test_broken_rows_are_reported_and_their_cases_left_out(tmp_path: Path):
+def test_broken_rows_are_reported_and_their_cases_left_out(tmp_path: Path) -> None:
     rows = [*incident(), *incident(number="INC2", priority="none")]
     path = write(tmp_path / "log.csv", csv_text(rows))
     code, out, _ = run("servicenow", str(path), "--dry-run", "--skip-bad-rows", "--json")
@@ -244,14 +244,14 @@ def test_broken_rows_are_reported_and_their_cases_left_out(tmp_path: Path):
     assert (bad["count"], bad["cases_left_out"], bad["first"][0]["line"]) == (1, 1, 3)
 
 
-def test_a_log_by_a_mapping_that_comes_along(tmp_path: Path):
+def test_a_log_by_a_mapping_that_comes_along(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "a,b\n1,2\n")
     code, _, err = run("log", str(path), "--mapping", "helpdesk", "--dry-run")
     assert code == 2
     assert "case:concept:name" in err
 
 
-def test_an_unknown_zone_is_refused():
+def test_an_unknown_zone_is_refused() -> None:
     code, _, err = run("servicenow", str(SAMPLE), "--dry-run", "--zone", "Mars/Base")
     assert code == 2
     assert "Mars/Base" in err
