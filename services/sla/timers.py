@@ -76,7 +76,7 @@ class Timers:
             )
         )
         if stated:
-            log.info("sla_timers_fired", facts=stated)
+            log.debug("sla_timers_fired", facts=stated)
         return stated
 
     def _nap_s(self) -> float:
