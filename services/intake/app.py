@@ -36,7 +36,9 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     books = Books(metadata, service.metrics)
     rules = settings.domain()
     desk = Desk(store, events, tables, books, settings=rules, metrics=service.metrics)
-    service.http.include_router(routes(desk))
+    # In front of the house's own routes and not as a router of its own: the first match is the
+    # creation of a ticket, which everything else may wait for.
+    service.http.router.routes[:0] = routes(desk).routes
     service.http.add_middleware(CountTooLarge, noted=desk.note_malformed)
     service.publish(events, TICKETS_EVENTS)
     service.consume_commands(desk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,9 +42,13 @@ class NewTicket(Body):
 
     def command(self) -> CreateTicket:
         """The command; the values were checked by the same rules and are not checked again."""
-        values = dict(self.__dict__)
-        values["requester"] = Requester.model_construct(**self.requester.__dict__)
-        return CreateTicket.model_construct(**values)
+        requester = _NOBODY.model_copy(update=self.requester.__dict__)
+        return _NOTHING.model_copy(update=self.__dict__ | {"requester": requester})
+
+
+# Copies of these with other values cost half of what `model_construct` does.
+_NOBODY: Final = Requester(id="-")
+_NOTHING: Final = CreateTicket(subject="-", requester=_NOBODY)
 
 
 class AssignmentBody(Body):
