@@ -13,7 +13,7 @@ from cli.importing.event_log import EventLog
 from cli.importing.mapping import read_mapping
 from cli.importing.run import Import, Options
 from cli.importing.table import Table
-from tests.cli.importing import REAL_DATA, Quiet, event_log, said, translate, write
+from tests.cli.importing import REAL_DATA, ROOT, Quiet, event_log, said, translate, write
 
 HELPDESK = REAL_DATA / "helpdesk.csv.gz"
 
@@ -379,3 +379,11 @@ def test_a_mapping_that_is_no_mapping(tmp_path: Path, text: str) -> None:
 def test_a_mapping_that_is_not_there() -> None:
     with pytest.raises(BadMapping, match="no mapping that comes along"):
         find_mapping("nothing")
+
+
+def test_the_mapping_in_the_guide_is_read(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "import.md").read_text(encoding="utf-8")
+    example = guide.split("```yaml\n")[1].split("```")[0]
+    read = read_mapping(write(tmp_path / "map.yaml", example))
+    assert read.file.layout().delimiter == ";"
+    assert read.time.zone == "Europe/Berlin"
