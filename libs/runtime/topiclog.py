@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from libs.runtime.clock import monotonic_s
 
@@ -72,19 +73,33 @@ async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[To
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
+    places = await _partitions(bootstrap, topics)
     await consumer.start()
     try:
-        places = []
-        known = await consumer.topics()
-        for topic in topics:
-            partitions = consumer.partitions_for_topic(topic) if topic in known else None
-            places += [TopicPartition(topic, number) for number in sorted(partitions or ())]
         if places:
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
         yield TopicLog(consumer, places)
     finally:
         await consumer.stop()
+
+
+async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
+    """Asked of the broker: a consumer knows the partitions of what it has subscribed to only."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        # Only topics that are there are described: asking for another could make it.
+        there = set(await admin.list_topics())
+        wanted = [topic for topic in topics if topic in there]
+        described = await admin.describe_topics(wanted) if wanted else []
+    finally:
+        await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in sorted(topic["partitions"], key=lambda found: int(found["partition"]))
+    ]
 
 
 async def read_topics(

@@ -63,12 +63,12 @@ class ReportingHandler:
         self._history.apply_rejections(connection, rejected)
         if tickets := by_topic.get(TICKETS_EVENTS):
             self._tickets.apply(connection, tickets, tally, statuses)
+            statuses.save(connection)
         if clocks := by_topic.get(SLA_EVENTS):
             self._clocks.apply(connection, clocks, tally)
         if agents := by_topic.get(AGENTS_EVENTS):
             self._agents.apply(connection, agents)
         tally.save(connection)
-        statuses.save(connection)
         self._positions.apply(connection, by_topic)
 
 

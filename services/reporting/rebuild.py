@@ -154,6 +154,7 @@ async def _switch(shadow: Shadow, log: TopicLog, report: RebuildReport) -> None:
     with shadow.live_held(log.places) as connection:
         async for records in log.read(quiet_s=0.2):
             report.parked += shadow.apply(records).parked
+        shadow.show(connection)
         ahead = shadow.live_is_ahead(connection)
         if ahead:
             raise Rejected(

@@ -74,20 +74,21 @@ class Shadow:
     def live_held(self, places: Sequence[tuple[str, int]]) -> Iterator[Connection]:
         """A write transaction on the live database during which its consumer applies nothing.
 
-        Readers go on. The shadow's tables are visible in it under `bitacora_rebuild`.
+        Readers go on, and the shadow can still be written until `show` is called.
         """
         with self._live.engine.connect() as connection:
             if self._live.is_sqlite:
-                driver: Any = connection.connection.driver_connection
-                driver.execute(f"ATTACH DATABASE ? AS {SCHEMA}", (str(self._file),))
                 connection.execution_options(bitacora_write=True)
-            try:
-                with connection.begin():
-                    lock_partitions(connection, GROUP, places)
-                    yield connection
-            finally:
-                if self._live.is_sqlite:
-                    driver.execute(f"DETACH DATABASE {SCHEMA}")
+            with connection.begin():
+                lock_partitions(connection, GROUP, places)
+                yield connection
+            connection.invalidate()  # with a file attached it must not go back to the pool
+
+    def show(self, connection: Connection) -> None:
+        """Make the shadow's tables visible there, under `bitacora_rebuild`."""
+        if self._live.is_sqlite:
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"ATTACH DATABASE ? AS {SCHEMA}", (str(self._file),))
 
     def live_is_ahead(self, connection: Connection) -> int:
         """How many streams the live tables know further than the shadow (which would be lost)."""

@@ -51,8 +51,7 @@ def frame(request: Request, title: str) -> Iterator[Frame]:
     chosen = chosen if chosen in THEMES else "auto"
     mode = ui.dark_mode(value=THEMES[chosen])
     ui.query(".nicegui-content").classes("page")
-    fragment("skip.html")
-    with ui.element("header").classes("bar"):
+    with ui.header(fixed=False, wrap=False, add_scroll_padding=False).classes("bar"):
         fragment("brand.html", tag="div")
         ui.space()
         live_place = ui.element("div")
@@ -76,10 +75,12 @@ def frame(request: Request, title: str) -> Iterator[Frame]:
     button.on("click", turn)
     with live_place:
         made = Frame()
-    with ui.element("main").props('id="main" tabindex="-1"'):
+    # NiceGUI puts the page's content into a <main> of its own.
+    with ui.element("div").props('id="main" tabindex="-1"'):
         made.notice.move(ui.context.slot.parent)
         yield made
-    fragment("footer.html", tag="footer")
+    with ui.footer(fixed=False, wrap=False).classes("foot"):
+        fragment("footer.html")
 
 
 def look_again(made: Frame, interval_s: float, refresh: Callable[[], Awaitable[None]]) -> None:

@@ -132,10 +132,7 @@ class _Overview:
                     "filters.html",
                     filters=wanted.filters,
                     range=wanted.range,
-                    statuses=[value.value for value in Status],
-                    priorities=[value.value for value in Priority],
-                    channels=[value.value for value in Channel],
-                    values=values,
+                    choices=_choices(values),
                 )
                 self._table = _ticket_table()
                 self._none = fragment("nothing_found.html", shown=False)
@@ -187,6 +184,19 @@ class _Overview:
             "attainment": percent(kept / (kept + breached) if kept + breached else None),
             "breached": breached,
         }
+
+
+def _choices(values: dict[str, list[tuple[str, str]]]) -> list[tuple[str, str, Any]]:
+    """(parameter, label, options) of the filter form."""
+    return [
+        ("status", "Status", [(value.value, word(value.value)) for value in Status]),
+        ("priority", "Priority", [(value.value, value.value) for value in Priority]),
+        ("channel", "Channel", [(value.value, value.value) for value in Channel]),
+        ("group", "Group", values["group"]),
+        ("agent", "Agent", values["agent"]),
+        ("category", "Category", values["category"]),
+        ("breached", "SLA", [("true", "breached"), ("false", "not breached")]),
+    ]
 
 
 class _ChartCard:

@@ -49,10 +49,14 @@ class Tally:
 
 
 class StatusCounts:
-    """How one batch moves tickets between statuses."""
+    """How one batch moves tickets between statuses.
+
+    Every status is written, also with 0: which rows are there must not depend on where a batch
+    began and ended.
+    """
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter({status.value: 0 for status in Status})
 
     def move(self, before: Status | None, after: Status) -> None:
         if before is after:

@@ -1,0 +1,215 @@
+"""The page in a real browser, served by the real process: figures = API, live, nothing from outside."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from libs.runtime.clock import monotonic_s
+from libs.runtime.store import ServiceStore
+from services.reporting.page.parts import duration, number
+from tests.reporting.house import feed, open_store
+from tests.reporting.streams import Desk, by_time
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+STREAMS = Desk(3).streams(120, events=8)
+EVENTS = by_time(STREAMS)
+
+
+@dataclass
+class Served:
+    """A running reporting service and the database under it."""
+
+    url: str
+    store: ServiceStore
+
+    def api(self, path: str, **parameters: Any) -> Any:
+        return httpx.get(self.url + path, params=parameters).raise_for_status().json()
+
+
+@dataclass
+class Browser:
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serving(directory: Path, events: list[Any]) -> Iterator[Served]:
+    address = f"sqlite:///{directory}/reporting.sqlite3"
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "BITACORA_REPORTING_DATABASE_URL": address,
+        "BITACORA_REPORTING_HTTP_PORT": str(port),
+        "BITACORA_REPORTING_PAGE_INTERVAL_S": "0.2",
+        "BITACORA_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "BITACORA_DATA_DIR": str(directory),
+    }
+    with open_store(address) as store, (directory / "log").open("wb") as log:
+        if events:
+            feed(store, [events])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.reporting"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url + "/health/live")
+            yield Served(url, store)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(url: str) -> None:
+    deadline_s = monotonic_s() + 30
+    while True:
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            assert monotonic_s() < deadline_s, f"{url} does not answer"
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("served"), EVENTS[:-40]) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = started.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(20_000)
+        made = Browser(page)
+        page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        page.on("console", lambda m: made.complaints.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda request: note_foreign(made, request.url))
+        yield made
+        started.close()
+
+
+def note_foreign(browser: Browser, url: str) -> None:
+    if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):
+        browser.complaints.append(f"loaded from outside: {url}")
+
+
+def figure(page: Page, name: str) -> Any:
+    return page.locator(f'[data-figure="{name}"] .value')
+
+
+def test_the_figures_on_the_page_are_those_of_the_api(served: Served, browser: Browser) -> None:
+    page = browser.page
+    page.goto(f"{served.url}/?range=all")
+    counters = served.api("/v1/counters", range="all")
+    durations = {d["name"]: d for d in counters["durations"]}
+    expect(figure(page, "open")).to_have_text(number(counters["open"]))
+    for name in ("created", "solved", "reopened", "group_changed"):
+        expect(figure(page, name)).to_have_text(number(counters["sums"][name]))
+    expect(figure(page, "first_reply")).to_have_text(duration(durations["first_reply"]["p50_s"]))
+    expect(figure(page, "resolution")).to_have_text(duration(durations["resolution"]["p50_s"]))
+    for status, count in counters["backlog"].items():
+        expect(page.locator(f'[data-status="{status}"] b')).to_have_text(number(count))
+    page.get_by_text("The charts as a table").click()
+    expect(page.locator(".astable tbody tr")).to_have_count(len(counters["flow"]))
+    numbers = page.locator("td[data-label=Number] a").all_inner_texts()
+    listed = served.api("/v1/tickets", limit=25)["tickets"]
+    assert numbers == [f"#{ticket['number']}" for ticket in listed]
+    assert browser.complaints == []
+
+
+def test_new_events_show_without_a_reload(served: Served, browser: Browser) -> None:
+    page = browser.page
+    page.goto(f"{served.url}/?range=all")
+    expect(page.locator(".asof")).to_contain_text("events")
+    page.evaluate("window.kept = true")
+    feed(served.store, [EVENTS[-40:]])
+    expect(page.locator(".asof")).to_contain_text(f"{number(len(EVENTS))} events")
+    assert page.evaluate("window.kept") is True
+    counters = served.api("/v1/counters", range="all")
+    expect(figure(page, "created")).to_have_text(number(counters["sums"]["created"]))
+    assert browser.complaints == []
+
+
+def test_the_filter_is_in_the_address_and_leads_to_a_ticket_with_its_history(
+    served: Served, browser: Browser
+) -> None:
+    page = browser.page
+    page.goto(served.url)
+    page.get_by_label("Status", exact=True).select_option("solved")
+    page.get_by_label("Search").fill("printer")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**status=solved**")
+    found = served.api("/v1/tickets", status="solved", q="printer", limit=25)["tickets"]
+    expect(page.locator("td[data-label=Number]")).to_have_count(len(found))
+    # The subject is text, never markup.
+    expect(page.locator("td.wide").first).to_have_text("Printer <b>on fire</b>")
+    page.locator("td[data-label=Number] a").first.click()
+    page.wait_for_url(f"**/tickets/{found[0]['id']}")
+    history = served.api(f"/v1/tickets/{found[0]['id']}")
+    refused = len(history["rejections"])
+    expect(page.locator("ol.log > li")).to_have_count(len(history["history"]) + refused)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"#{history['number']}")
+    assert browser.complaints == []
+
+
+def test_landmarks_keyboard_colours_and_a_phone(served: Served, browser: Browser) -> None:
+    page = browser.page
+    page.set_viewport_size({"width": 375, "height": 740})
+    page.goto(served.url)
+    expect(figure(page, "open")).to_be_visible()
+    for landmark in ("banner", "main", "contentinfo", "search"):
+        expect(page.get_by_role(landmark)).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.evaluate("document.documentElement.lang") == "en-US"
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    button = page.get_by_role("button", name="Colours")
+    for theme in ("light", "dark"):
+        button.press("Enter")
+        expect(button).to_have_accessible_name(f"Colours: {theme}. Press to change.")
+    expect(page.locator("body")).to_have_class("body--dark")
+    page.reload()
+    expect(page.locator("body.body--dark")).to_have_count(1)
+    assert browser.complaints == []
+
+
+def test_a_filter_that_makes_no_sense_is_named(served: Served, browser: Browser) -> None:
+    browser.page.goto(f"{served.url}/?status=nonsense&range=all")
+    expect(browser.page.get_by_role("status")).to_contain_text("status")
+    expect(figure(browser.page, "open")).to_be_visible()
+    assert browser.complaints == []
+
+
+def test_an_empty_desk_says_how_to_begin(tmp_path: Path, browser: Browser) -> None:
+    with serving(tmp_path, []) as served:
+        browser.page.goto(served.url)
+        expect(browser.page.get_by_role("heading", name="No tickets yet")).to_be_visible()
+        expect(figure(browser.page, "open")).to_be_hidden()
+        feed(served.store, [EVENTS])
+        expect(figure(browser.page, "open")).to_be_visible()
+    assert browser.complaints == []
