@@ -15,11 +15,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import structlog
-from pydantic_core import from_json, to_json
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -37,9 +35,15 @@ from sqlalchemy import (
 from libs.events import CommandEnvelope, Event, EventEnvelope, Ticket, evolve
 from libs.events.chain import GENESIS
 from libs.events.commands import CreateTicket
-from libs.events.rejection import CommandRejected
 from libs.events.ticket import TicketCreated
-from libs.events.topics import TICKETS_REJECTIONS
+from libs.runtime.commandlog import (
+    Outcome,
+    again,
+    fingerprint_of,
+    log_row,
+    refused,
+    say_rejection,
+)
 from libs.runtime.database import upsert
 from libs.runtime.eventstore import EventStore
 from libs.runtime.mapper import StoredFrame, record_event
@@ -54,32 +58,6 @@ Decide = Callable[[CommandEnvelope, Ticket | None, datetime, int], tuple[Event, 
 NUMBERS = "ticket_number"
 CACHED_TICKETS_MAX = 20_000
 BATCH_COMMANDS_MAX = 2_000
-
-
-class Refusal(Protocol):
-    """What a refusal carries, whatever class the domain raises."""
-
-    code: str
-    detail: str
-    status: int
-    extra: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to one command. `sequence` is the ticket's, after it. `failed` is a bug of ours:
-    nothing was stored for this command, the others of its batch are not touched."""
-
-    command_id: str
-    ticket_id: str
-    status: Literal["accepted", "duplicate", "rejected", "failed"]
-    sequence: int = 0
-    events: int = 0
-    number: int | None = None
-    code: str = ""
-    detail: str = ""
-    http_status: int = 200
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -237,7 +215,7 @@ class GroupCommit:
                 outcomes.append(outcome)
                 pairs.append((envelope, outcome))
                 if outcome.status == "rejected" and job.publish_rejections:
-                    _say_rejection(outgoing, envelope, outcome)
+                    say_rejection(outgoing, envelope, outcome)
             answers.append(outcomes)
         self._save(connection, batch, numbers_taken=batch.next_number > first_number)
         outgoing.appended = len(batch.frames)
@@ -282,10 +260,10 @@ class GroupCommit:
     # -- deciding -----------------------------------------------------------------------------
 
     def _one(self, batch: _Batch, envelope: CommandEnvelope) -> Outcome:
-        fingerprint = _fingerprint(envelope)
+        fingerprint = fingerprint_of(envelope)
         known = batch.known.get(envelope.command_id)
         if known is not None:
-            return _again(known, envelope, fingerprint)
+            return again(known, envelope, fingerprint)
         head = batch.heads.get(envelope.ticket_id)
         if head is None:
             head = batch.heads[envelope.ticket_id] = _Head(None, 0, GENESIS)
@@ -293,7 +271,7 @@ class GroupCommit:
         try:
             events = self._decide(envelope, head.state, now, batch.next_number)
         except self._refusals as refusal:
-            outcome = _refused(envelope, refusal, head.sequence)  # type: ignore[arg-type]
+            outcome = refused(envelope, refusal, head.sequence)  # type: ignore[arg-type]
         except Exception as error:
             log.exception("decide_failed", command=envelope.type, command_id=envelope.command_id)
             return Outcome(
@@ -306,7 +284,7 @@ class GroupCommit:
             )
         else:
             outcome = self._record(batch, envelope, head, events, now)
-        row = _log_row(envelope, outcome, fingerprint)
+        row = log_row(envelope, outcome, fingerprint)
         batch.known[envelope.command_id] = row
         batch.log_rows.append(row)
         return outcome
@@ -404,103 +382,6 @@ def _head(events: Sequence[EventEnvelope]) -> _Head:
     for event in events:
         state = evolve(state, event)
     return _Head(state, events[-1].sequence, events[-1].hash) if events else _Head(None, 0, GENESIS)
-
-
-def _fingerprint(envelope: CommandEnvelope) -> bytes:
-    """What makes two commands the same: everything but the ids that only link it to its cause.
-
-    The ticket id of a creation is left out: a client that repeats a request with the same
-    idempotency key gets a fresh id for it each time.
-    """
-    subject = "" if isinstance(envelope.command, CreateTicket) else envelope.ticket_id
-    content = envelope.command.model_dump_json(exclude_defaults=True)
-    head = f"{envelope.type}\n{subject}\n{envelope.actor}\n{envelope.expected_sequence}\n"
-    return sha256((head + content).encode()).digest()[:16]
-
-
-def _again(known: dict[str, Any], envelope: CommandEnvelope, fingerprint: bytes) -> Outcome:
-    if bytes(known["fingerprint"]) != fingerprint:
-        return Outcome(
-            envelope.command_id,
-            envelope.ticket_id,
-            "rejected",
-            code="idempotency_key_reused",
-            detail="this id was used before for a request with another content; use a new one",
-            http_status=422,
-        )
-    if known["status"] == "rejected":
-        refusal = from_json(known["refusal"])
-        return Outcome(
-            envelope.command_id,
-            known["ticket_id"],
-            "rejected",
-            sequence=known["sequence"],
-            code=refusal["code"],
-            detail=refusal["detail"],
-            http_status=refusal["status"],
-            extra={**refusal["extra"], "repeated": True},
-        )
-    return Outcome(
-        envelope.command_id,
-        known["ticket_id"],
-        "duplicate",
-        sequence=known["sequence"],
-        number=known["number"],
-    )
-
-
-def _refused(envelope: CommandEnvelope, refusal: Refusal, sequence: int) -> Outcome:
-    return Outcome(
-        envelope.command_id,
-        envelope.ticket_id,
-        "rejected",
-        sequence=sequence,
-        code=refusal.code,
-        detail=refusal.detail,
-        http_status=refusal.status,
-        extra=dict(refusal.extra),
-    )
-
-
-def _log_row(envelope: CommandEnvelope, outcome: Outcome, fingerprint: bytes) -> dict[str, Any]:
-    refusal = None
-    if outcome.status == "rejected":
-        refusal = to_json(
-            {
-                "code": outcome.code,
-                "detail": outcome.detail,
-                "status": outcome.http_status,
-                "extra": outcome.extra,
-            }
-        ).decode()
-    return {
-        "command_id": envelope.command_id,
-        "fingerprint": fingerprint,
-        "ticket_id": outcome.ticket_id,
-        "status": outcome.status,
-        "sequence": outcome.sequence,
-        "events": outcome.events,
-        "number": outcome.number,
-        "refusal": refusal,
-    }
-
-
-def _say_rejection(outgoing: Outgoing, envelope: CommandEnvelope, outcome: Outcome) -> None:
-    if outcome.extra.get("repeated"):
-        return
-    outgoing.event(
-        TICKETS_REJECTIONS,
-        envelope.command_id,
-        CommandRejected(
-            command_id=envelope.command_id,
-            command_type=envelope.type,
-            ticket_id=envelope.ticket_id,
-            code=outcome.code,
-            detail=outcome.detail[:500],
-        ),
-        actor="service:intake",
-        cause=envelope,
-    )
 
 
 __all__ = ["CommitTables", "GroupCommit", "Outcome"]
