@@ -65,6 +65,10 @@ def _server(
     )
 
 
+def _quiet(_: str) -> None:
+    """For a test that does not look at what the supervisor says."""
+
+
 async def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline_s = monotonic_s() + seconds
     while not condition():
@@ -98,7 +102,7 @@ async def test_children_are_ready_after_start_and_stop_in_order(
         _server("intake", tmp_path, stop_order=1),
         _server("routing", tmp_path, stop_order=2),
     ]
-    supervisor = Supervisor(children, tmp_path / "logs", [].append)
+    supervisor = Supervisor(children, tmp_path / "logs", _quiet)
     supervised.append(supervisor)
     await supervisor.start()
     assert [await answers(child.ready) for child in children] == [True, True, True]
@@ -116,9 +120,7 @@ async def test_a_crashed_child_is_started_again_at_the_same_address(
     told: list[str] = []
     changes: list[int] = []
     child = _server("intake", tmp_path)
-    supervisor = Supervisor(
-        [child], tmp_path, told.append, changed=lambda: changes.append(1)
-    )
+    supervisor = Supervisor([child], tmp_path, told.append, changed=lambda: changes.append(1))
     supervised.append(supervisor)
     await supervisor.start()
     first = supervisor.pids()["intake"]
@@ -143,7 +145,7 @@ async def test_a_child_that_always_crashes_fails_the_start_with_its_last_words(
         dict(os.environ),
         f"http://127.0.0.1:{_free_port()}/",
     )
-    supervisor = Supervisor([good, bad], tmp_path, [].append)
+    supervisor = Supervisor([good, bad], tmp_path, _quiet)
     supervised.append(supervisor)
     with pytest.raises(StartFailed, match="again and again") as caught:
         await supervisor.start()
@@ -155,7 +157,7 @@ async def test_a_program_that_does_not_exist_fails_the_start(
     tmp_path: Path, supervised: list[Supervisor]
 ) -> None:
     child = Child("intake", ("/nowhere/program",), {}, f"tcp://127.0.0.1:{_free_port()}")
-    supervisor = Supervisor([child], tmp_path, [].append)
+    supervisor = Supervisor([child], tmp_path, _quiet)
     supervised.append(supervisor)
     with pytest.raises(StartFailed, match="cannot be started"):
         await supervisor.start()
@@ -170,7 +172,7 @@ async def test_a_child_that_is_never_ready_fails_the_start(
         dict(os.environ),
         f"http://127.0.0.1:{_free_port()}/",
     )
-    supervisor = Supervisor([idle], tmp_path, [].append, ready_timeout_s=0.5)
+    supervisor = Supervisor([idle], tmp_path, _quiet, ready_timeout_s=0.5)
     supervised.append(supervisor)
     with pytest.raises(StartFailed, match=r"not ready within 0\.5 s"):
         await supervisor.start()
@@ -226,7 +228,7 @@ async def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> Non
     assert _alive(pid)
     parent.kill()
     await parent.wait()
-    await _until(lambda: (tmp_path / "stopped").exists())
+    await _until((tmp_path / "stopped").exists)
 
 
 def _state(**changes: object) -> RunState:
