@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import MetaData, delete, select
 
@@ -40,6 +41,18 @@ from services.routing.views import Tables
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SETTLED = (Status.SOLVED, Status.CLOSED)
+
+
+def tid(number: int) -> str:
+    return str(uuid5(NAMESPACE_URL, f"ticket {number}"))
+
+
+def agent_of(asked: CommandEnvelope) -> str | None:
+    assert isinstance(asked.command, AssignTicket)
+    return asked.command.agent
+
+
+T1, T2, T3, T4 = (tid(n) for n in range(1, 5))
 
 
 def envelope(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import NAMESPACE_URL, uuid5
-
 import pytest
 from sqlalchemy import Connection
 
-from libs.events import CommandEnvelope, Priority, Status
+from libs.events import Priority, Status
 from libs.events.agent import Skill
 from libs.events.commands import AssignTicket, UnassignTicket
 from libs.events.ticket import (
@@ -26,30 +23,10 @@ from services.routing.domain import NeedsRules
 from services.routing.domain.agent import (
     RetireAgent,
     SetCapacity,
-    SetGroups,
     SetPresence,
     SetSkills,
 )
-from tests.routing.house import START, House, created, envelope
-
-
-def tid(number: int) -> str:
-    return str(uuid5(NAMESPACE_URL, f"ticket {number}"))
-
-
-def agent_of(asked: CommandEnvelope) -> str | None:
-    assert isinstance(asked.command, AssignTicket)
-    return asked.command.agent
-
-
-T1, T2, T3, T4 = (tid(n) for n in range(1, 5))
-
-
-@pytest.fixture
-def house(database_url: str) -> Iterator[House]:
-    house = House(database_url)
-    yield house
-    house.close()
+from tests.routing.house import START, T1, T2, T3, T4, House, created, envelope, tid
 
 
 def test_a_ticket_goes_to_the_agent_with_most_spare_capacity(house: House) -> None:
@@ -229,93 +206,6 @@ def test_without_any_agent_the_record_says_so(house: House) -> None:
     assert [c.reason for c in house.decisions[-1].rejected] == ["no_agents"]
     house.agent("ana")
     assert [c.ticket_id for c in house.commands()] == [T1]
-
-
-def test_a_refusal_frees_the_unit_for_the_next_and_the_ticket_comes_back(house: House) -> None:
-    house.agent("ana", 1)
-    house.ticket(T1)
-    house.ticket(T2)
-    [asked] = house.commands()
-    house.intake.assign(T1, "by hand")
-    house.intake.decide(asked)
-    house.deliver(events=0)  # the rejection overtakes the events that explain it
-    [following] = house.commands()
-    assert following.ticket_id == T2
-    house.intake.decide(following)
-    house.deliver()
-    assert house.commands() == []
-    assert house.work(T1).agent == "by hand"
-
-    house.intake.record(T1, Unassigned(previous_agent="by hand"))
-    house.deliver()
-    house.intake.status(T2, Status.SOLVED)
-    house.deliver()
-    assert [c.ticket_id for c in house.commands()] == [T1]
-
-
-def test_a_refused_ticket_that_still_looks_eligible_is_tried_again_later(house: House) -> None:
-    house.agent("ana", 1)
-    house.ticket(T1)
-    [asked] = house.commands()
-    house.intake._reject(asked, "not_assignable")
-    house.deliver()
-    assert house.commands() == []
-    house.sweep()
-    assert house.commands() == []
-    house.clock.advance(1)
-    house.sweep()
-    [again] = house.commands()
-    assert (again.ticket_id, again.command_id != asked.command_id) == (T1, True)
-
-
-def test_an_assignment_by_hand_does_not_answer_our_own_command(house: House) -> None:
-    house.agent("ana", 1)
-    house.ticket(T1)
-    house.ticket(T2)
-    [asked] = house.commands()
-    house.intake.assign(T1, "by hand")
-    house.deliver()
-    assert house.commands() == []  # ana's unit is kept: T1 may be free again when ours is decided
-    house.intake.decide(asked)
-    house.deliver()
-    assert [c.ticket_id for c in house.commands()] == [T2]
-
-
-def test_silence_is_asked_again_with_another_id_and_the_same_agent(house: House) -> None:
-    house.agent("ana", 1, groups=("g1",))
-    house.agent("luis", 1)
-    house.ticket(T1)
-    [first] = house.commands()
-    house.change("ana", SetGroups(("g2",)))
-    house.clock.advance(59)
-    assert house.sweep() == 0
-    house.clock.advance(1)
-    assert house.sweep() == 1
-    [second] = house.commands()
-    assert second.command_id != first.command_id
-    assert agent_of(second) == agent_of(first)
-    assert house.loads() == {"ana": 1}
-
-    # Both are decided in the end: one holder, and nothing is freed before its time.
-    house.intake.decide(first)
-    house.intake.decide(second)
-    house.deliver(events=0)
-    assert house.loads() == {"ana": 1}
-    house.answer()
-    assert house.holder(T1) == "ana"
-    assert house.work(T1).reservation is None
-
-
-def test_silence_about_an_agent_who_left_goes_to_another_one(house: House) -> None:
-    house.agent("ana", 2)
-    house.agent("luis", 1)
-    house.ticket(T1)
-    assert agent_of(house.commands()[0]) == "ana"
-    house.change("ana", SetPresence("offline"))
-    house.clock.advance(60)
-    house.sweep()
-    assert agent_of(house.commands()[0]) == "luis"
-    assert house.loads() == {"luis": 1}
 
 
 def test_tickets_of_an_agent_who_leaves_the_house_are_taken_back(house: House) -> None:

@@ -13,8 +13,7 @@ from libs.runtime.http import create_http_app
 from services.routing.api import create_router
 from services.routing.app import build
 from services.routing.config import RoutingSettings
-from tests.routing.house import House
-from tests.routing.test_assignment import T1, T2, T3
+from tests.routing.house import T1, T2, T3, House
 
 ANA = {"id": "ana", "name": "Ana", "capacity": 1, "skills": [{"name": "vpn", "level": 3}]}
 
