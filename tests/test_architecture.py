@@ -62,7 +62,7 @@ def tree(name: str) -> ast.Module:
 @cache
 def imports(name: str) -> frozenset[str]:
     """What a module imports, wherever in it; names of our modules as long as they go."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -174,7 +174,7 @@ def test_only_entry_points_import_a_composition_root() -> None:
         if name.partition(".")[0] in ("cli", "bench", "tests") or name.endswith(".__main__"):
             continue
         for imported in imports(name):
-            root = re.fullmatch(r"services\.\w+\.app", imported)
+            root = imported.startswith("services.") and imported.endswith(".app")
             assert not root, f"{name} imports {imported}"
 
 
@@ -186,8 +186,8 @@ def test_time_comes_from_the_clock() -> None:
     for name, file in modules().items():
         if name == CLOCK or name.partition(".")[0] in ("tests", "bench"):
             continue
-        found = asked.search(file.read_text("utf-8"))
-        assert not found, f"{name}: {found[0] if found else ''} (use the injected clock)"
+        found = asked.findall(file.read_text("utf-8"))
+        assert found == [], f"{name} (use the injected clock)"
 
 
 def test_the_relay_alone_produces_to_kafka() -> None:
