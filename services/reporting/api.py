@@ -21,6 +21,7 @@ from services.reporting.views.lists import (
     list_tickets,
 )
 
+
 class MetricList(BaseModel):
     measures: tuple[Metric, ...]
     durations: tuple[Metric, ...]

@@ -61,15 +61,18 @@ def compare_figures(live: Connection, rebuilt: Connection) -> list[str]:
 
 
 def _compare(
-    live: Connection, rebuilt: Connection, table: Table, *, without_refusals: bool = False,
+    live: Connection,
+    rebuilt: Connection,
+    table: Table,
+    *,
+    without_refusals: bool = False,
 ) -> TableDifference:
     answer = TableDifference(table.name)
     oldest = _oldest_refusal(rebuilt) if table is REJECTIONS else None
     left, right = _rows(live, table, without_refusals), _rows(rebuilt, table, without_refusals)
     one, two = next(left, None), next(right, None)
     while one is not None or two is not None:
-        if two is None or (one is not None and one[0] < two[0]):
-            assert one is not None
+        if one is not None and (two is None or one[0] < two[0]):
             answer.live_rows += 1
             if table is REJECTIONS and (oldest is None or one[1]["recorded_us"] < oldest):
                 answer.expired += 1
@@ -77,12 +80,12 @@ def _compare(
                 answer.extra += 1
                 answer.note(f"{_key(one[0])}: only in the live table")
             one = next(left, None)
-        elif one is None or two[0] < one[0]:
+        elif two is not None and (one is None or two[0] < one[0]):
             answer.rebuilt_rows += 1
             answer.missing += 1
             answer.note(f"{_key(two[0])}: not in the live table")
             two = next(right, None)
-        else:
+        elif one is not None and two is not None:
             answer.live_rows += 1
             answer.rebuilt_rows += 1
             if one[1] != two[1]:

@@ -50,7 +50,9 @@ MEASURES: Final[tuple[Metric, ...]] = (
         "Changes of the holding group after creation, to and from nobody included.",
     ),
     Metric("escalated", "Escalated", "times", "Moves to another tier."),
-    Metric("breached", "SLA breaches", "clocks", "Clocks that passed their due time, by that time."),
+    Metric(
+        "breached", "SLA breaches", "clocks", "Clocks that passed their due time, by that time."
+    ),
 )
 """Counted per hour of business time. Backlog at an instant = created - solved + reopened up to it."""
 

@@ -48,7 +48,10 @@ class ReportingHandler:
         self._positions = PositionsView()
 
     def apply(
-        self, connection: Connection, envelopes: Sequence[EventEnvelope], outgoing: Outgoing,
+        self,
+        connection: Connection,
+        envelopes: Sequence[EventEnvelope],
+        outgoing: Outgoing,
     ) -> None:
         """Order within each stream is kept; streams may be mixed in any way.
 

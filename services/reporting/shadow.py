@@ -124,7 +124,11 @@ def _replace(connection: Connection, table: Table, where: str) -> None:
 
 
 def _copy(
-    connection: Connection, table: Table, *, where: str = "1 = 1", missing_only: bool = False,
+    connection: Connection,
+    table: Table,
+    *,
+    where: str = "1 = 1",
+    missing_only: bool = False,
 ) -> None:
     columns = ", ".join(column.name for column in table.c)
     ending = " ON CONFLICT DO NOTHING" if missing_only else ""

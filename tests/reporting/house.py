@@ -42,6 +42,5 @@ def everything(store: ServiceStore) -> dict[str, set[tuple[Any, ...]]]:
     """Every row of every read model."""
     with store.database.reading() as connection:
         return {
-            table.name: {tuple(row) for row in connection.execute(select(table))}
-            for table in VIEWS
+            table.name: {tuple(row) for row in connection.execute(select(table))} for table in VIEWS
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 from libs.events import Event, EventEnvelope, agent, rejection, routing, sla
@@ -24,7 +25,7 @@ PATHS: dict[Status, tuple[Status, ...]] = {
 Stream = list[EventEnvelope]
 
 
-def envelope(  # noqa: PLR0913
+def envelope(
     stream_id: str,
     sequence: int,
     event: Event,
@@ -105,11 +106,11 @@ class Desk:
     def clocks(self, ticket: Stream) -> Stream:
         rng, ticket_id, began = self._random, ticket[0].stream_id, ticket[0].time
         events: list[Event] = []
-        common = {"ticket_id": ticket_id, "policy": "standard", "policy_version": 1}
+        common: dict[str, Any] = {"ticket_id": ticket_id, "policy": "standard", "policy_version": 1}
         common |= {"calendar": "24/7", "calendar_version": 1}
         for metric, target_s in (("first_reply", 3600), ("agent_work", 28_800)):
             due = began + timedelta(seconds=target_s)
-            base = {**common, "metric": metric}
+            base: dict[str, Any] = {**common, "metric": metric}
             events.append(sla.ClockStarted(**base, at=began, target_s=target_s, due=due))
             breached = rng.random() < 0.3
             if rng.random() < 0.3:
@@ -167,7 +168,7 @@ class Desk:
             for sequence, event in enumerate(events, 1)
         ]
 
-    def _put(  # noqa: PLR0913
+    def _put(
         self,
         stream_id: str,
         sequence: int,
@@ -201,7 +202,7 @@ class _Drawer:
             lambda: t.CustomFieldChanged(field="order", value=str(self._rng.randrange(9))),
             lambda: t.Escalated(tier=2, previous_tier=1, cause="manual"),
             lambda: t.TicketLinked(kind="related", other="other"),
-            lambda: t.Unassigned(),
+            t.Unassigned,
         )
         return self._rng.choice(makers)()
 
@@ -210,13 +211,13 @@ class _Drawer:
         return t.Assigned(group=self._rng.choice(GROUPS), agent=holder)
 
     def _message(self) -> Event:
-        author = self._rng.choice(("agent", "requester"))
-        visibility = "internal" if self._rng.random() < 0.3 and author == "agent" else "public"
+        author: Literal["agent", "requester"] = self._rng.choice(("agent", "requester"))
+        is_note = self._rng.random() < 0.3 and author == "agent"
         return t.MessageAdded(
             message_id=str(self._rng.random()),
             author=author,
             author_id="1",
-            visibility=visibility,
+            visibility="internal" if is_note else "public",
             body="Have you tried again?",
             channel=Channel.EMAIL,
         )

@@ -47,7 +47,7 @@ def get(client: FastAPI, path: str, expect: int = 200, **parameters: object) -> 
 
 def test_pages_hold_every_ticket_once_newest_first(client: FastAPI) -> None:
     seen: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while True:
         page = get(client, "/v1/tickets", limit=7, **cursor)
         seen += page["tickets"]
@@ -60,18 +60,14 @@ def test_pages_hold_every_ticket_once_newest_first(client: FastAPI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key"),
-    [("status", "status"), ("priority", "priority"), ("channel", "channel")]
-    + [("group", "group"), ("agent", "agent"), ("category", "category")]
-    + [("external_ref", "external_ref"), ("number", "number")],
+    "name",
+    ["status", "priority", "channel", "group", "agent", "category", "external_ref", "number"],
 )
-def test_each_filter_finds_what_has_the_value_and_nothing_else(
-    client: FastAPI, name: str, key: str
-) -> None:
+def test_each_filter_finds_what_has_the_value_and_nothing_else(client: FastAPI, name: str) -> None:
     tickets = get(client, "/v1/tickets", limit=500)["tickets"]
-    value = next(ticket[key] for ticket in tickets if ticket[key] is not None)
+    value = next(ticket[name] for ticket in tickets if ticket[name] is not None)
     found = get(client, "/v1/tickets", limit=500, **{name: value})["tickets"]
-    wanted = [ticket["id"] for ticket in tickets if ticket[key] == value]
+    wanted = [ticket["id"] for ticket in tickets if ticket[name] == value]
     assert [ticket["id"] for ticket in found] == wanted
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import mean
 
 from hypothesis import HealthCheck, given, settings
@@ -150,10 +150,10 @@ def _created(number: int, subject: str = "Help", imported_from: str | None = Non
 
 
 def _stream(
-    events: list[Event], start: object, step: timedelta = timedelta(minutes=1)
+    events: list[Event], start: datetime, step: timedelta = timedelta(minutes=1)
 ) -> list[EventEnvelope]:
     return [
-        envelope(TICKET, number, event, start + step * (number - 1))  # type: ignore[operator]
+        envelope(TICKET, number, event, start + step * (number - 1))
         for number, event in enumerate(events, 1)
     ]
 

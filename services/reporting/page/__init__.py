@@ -21,7 +21,11 @@ ICON: Final = (
 
 
 def mount(
-    app: FastAPI, store: ServiceStore, snapshots: Snapshots, *, interval_s: float,
+    app: FastAPI,
+    store: ServiceStore,
+    snapshots: Snapshots,
+    *,
+    interval_s: float,
 ) -> None:
     """Add the pages to `app`, after all its other routes. Once per process: NiceGUI is global."""
 

@@ -76,7 +76,11 @@ def asked(parameters: Mapping[str, str]) -> Asked:
 
 
 async def overview(
-    request: Request, store: ServiceStore, snapshots: Snapshots, *, interval_s: float,
+    request: Request,
+    store: ServiceStore,
+    snapshots: Snapshots,
+    *,
+    interval_s: float,
 ) -> None:
     """Build the page for one visitor."""
     wanted = asked(dict(request.query_params))
@@ -155,7 +159,10 @@ class _Overview:
         self._backlog.show(charts.backlog(figures), charts.unit(figures, bars=False))
         rows = [(charts.label(bucket, figures.granularity), bucket) for bucket in figures.flow]
         update(
-            self._table_of_flow, "flow_table.html", rows=rows, granularity=figures.granularity,
+            self._table_of_flow,
+            "flow_table.html",
+            rows=rows,
+            granularity=figures.granularity,
         )
 
     async def refresh_table(self, store: ServiceStore) -> None:

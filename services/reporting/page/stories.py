@@ -80,7 +80,8 @@ def who(actor: str, names: dict[str, str]) -> str:
         return names.get(name, f"agent {name}")
     if kind in ("service", "requester", "import"):
         return {"service": f"{name} service", "import": f"import from {name}"}.get(
-            kind, f"requester {name}",
+            kind,
+            f"requester {name}",
         )
     return actor
 
@@ -139,21 +140,26 @@ _SENTENCES: Final[dict[str, Any]] = {
     "PriorityChanged": lambda d: _moved("Priority", d["previous"], d["priority"]),
     "CategoryChanged": _category,
     "TagsChanged": _tags,
-    "CustomFieldChanged": lambda d: f"{d['field']}: {d.get('previous') or '–'} → "
-    f"{d.get('value') or '–'}",
+    "CustomFieldChanged": lambda d: (
+        f"{d['field']}: {d.get('previous') or '–'} → {d.get('value') or '–'}"
+    ),
     "Escalated": _escalated,
     "TicketMerged": lambda d: f"Merged into {d['into']}",
     "TicketLinked": lambda d: f"Linked: {word(d['kind'])} {d['other']}",
     "SatisfactionRated": lambda d: f"Rated {d['rating']}",
     "ImportedTicketActivated": lambda _: "Handed to the live desk",
-    "ClockStarted": lambda d: f"SLA {word(d['metric'])}: clock started, "
-    f"{duration(d['target_s'])}, due {moment_s(d['due'])}",
+    "ClockStarted": lambda d: (
+        f"SLA {word(d['metric'])}: clock started, "
+        f"{duration(d['target_s'])}, due {moment_s(d['due'])}"
+    ),
     "ClockPaused": lambda d: f"SLA {word(d['metric'])}: paused at {duration(d['elapsed_s'])}",
     "ClockResumed": lambda d: f"SLA {word(d['metric'])}: resumed, due {moment_s(d['due'])}",
     "ClockRetargeted": lambda d: f"SLA {word(d['metric'])}: new target {duration(d['target_s'])}",
     "SlaWarning": lambda d: f"SLA {word(d['metric'])}: {d['fraction']} % of the time is used up",
     "SlaBreached": lambda d: f"SLA {word(d['metric'])}: breached, was due {moment_s(d['due'])}",
-    "ClockSatisfied": lambda d: f"SLA {word(d['metric'])}: met after {duration(d['elapsed_s'])}"
-    + (", late" if d["breached"] else ""),
+    "ClockSatisfied": lambda d: (
+        f"SLA {word(d['metric'])}: met after {duration(d['elapsed_s'])}"
+        + (", late" if d["breached"] else "")
+    ),
     "ClockCancelled": lambda d: f"SLA {word(d['metric'])}: cancelled ({d['reason']})",
 }

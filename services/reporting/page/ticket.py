@@ -17,7 +17,11 @@ from services.reporting.views.lists import Json, get_ticket
 
 
 async def ticket_page(
-    request: Request, ticket_id: str, store: ServiceStore, *, interval_s: float,
+    request: Request,
+    ticket_id: str,
+    store: ServiceStore,
+    *,
+    interval_s: float,
 ) -> None:
     """Build the page for one visitor."""
     wanted = ticket_id.replace("\x00", "")

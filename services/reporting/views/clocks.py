@@ -66,7 +66,10 @@ class ClocksView:
     """Keeps `clocks`, and counts breaches in the hour of their true due time."""
 
     def apply(
-        self, connection: Connection, envelopes: Sequence[EventEnvelope], tally: Tally,
+        self,
+        connection: Connection,
+        envelopes: Sequence[EventEnvelope],
+        tally: Tally,
     ) -> None:
         """Fold the clock events, in order per stream. Unknown types change nothing."""
         known = [e.event for e in envelopes if isinstance(e.event, sla.ClockEvent)]

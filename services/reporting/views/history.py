@@ -71,7 +71,9 @@ class HistoryView:
         _save_history(connection, rows)
 
     def apply_rejections(
-        self, connection: Connection, envelopes: Sequence[EventEnvelope],
+        self,
+        connection: Connection,
+        envelopes: Sequence[EventEnvelope],
     ) -> None:
         """Keep refusals, one row per refused command."""
         rows = [

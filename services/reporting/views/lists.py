@@ -89,7 +89,11 @@ class Page:
 
 
 def list_tickets(
-    connection: Connection, wanted: TicketFilter, *, limit: int, cursor: str | None = None,
+    connection: Connection,
+    wanted: TicketFilter,
+    *,
+    limit: int,
+    cursor: str | None = None,
 ) -> Page:
     """The tickets, newest first (by creation, then id: an order that later events never change).
 
@@ -203,9 +207,7 @@ def _history(connection: Connection, ticket_id: str) -> list[Json]:
     streams = streams_of(ticket_id)
     h = HISTORY.c
     own_first = case({name: place for place, name in enumerate(streams)}, value=h.stream_id)
-    query = (
-        select(HISTORY).where(h.stream_id.in_(streams)).order_by(own_first, h.sequence)
-    )
+    query = select(HISTORY).where(h.stream_id.in_(streams)).order_by(own_first, h.sequence)
     by_stream: dict[str, list[Json]] = {}
     for row in connection.execute(query).mappings():
         by_stream.setdefault(row["stream_id"], []).append(dict(row))

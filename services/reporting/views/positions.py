@@ -27,7 +27,9 @@ _save = Save(POSITIONS, add=["events"], greatest=["position", "recorded_us"])
 
 class PositionsView:
     def apply(
-        self, connection: Connection, by_topic: Mapping[str, Sequence[EventEnvelope]],
+        self,
+        connection: Connection,
+        by_topic: Mapping[str, Sequence[EventEnvelope]],
     ) -> None:
         rows = [
             (

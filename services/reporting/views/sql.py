@@ -77,7 +77,7 @@ class Save:
         dialect: Dialect = (
             SQLiteDialect_pysqlite(paramstyle="qmark")
             if is_sqlite
-            else PGDialect_psycopg(paramstyle="format")
+            else PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
         )
         return str(statement.compile(dialect=dialect, column_keys=[c.name for c in table.c]))
 

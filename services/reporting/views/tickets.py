@@ -146,7 +146,8 @@ _COUNTED: Final = frozenset(
 
 
 def _load(
-    connection: Connection, ids: Iterable[str],
+    connection: Connection,
+    ids: Iterable[str],
 ) -> tuple[dict[str, Ticket], dict[str, int]]:
     states: dict[str, Ticket] = {}
     first_solved: dict[str, int] = {}
@@ -182,9 +183,7 @@ def ticket_of(row: dict[str, Any]) -> Ticket:
         channel=_CHANNEL[row["channel"]],
         language=row["language"],
         tags=_NO_TAGS if row["tags"] == "[]" else frozenset(orjson.loads(row["tags"])),
-        custom_fields={}
-        if row["custom_fields"] == "{}"
-        else orjson.loads(row["custom_fields"]),
+        custom_fields={} if row["custom_fields"] == "{}" else orjson.loads(row["custom_fields"]),
         group=row["group_name"],
         agent=row["agent"],
         tier=row["tier"],
