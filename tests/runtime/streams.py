@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert
 
-from libs.events import Event, EventEnvelope, encode_event
+from libs.events import Channel, Event, EventEnvelope, Priority, encode_event
 from libs.events.chain import GENESIS
 from libs.events.ticket import PriorityChanged, Requester, TicketCreated
 from libs.runtime.clock import ManualClock
@@ -20,6 +20,7 @@ from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HIGH_LOW = (Priority.HIGH, Priority.LOW)
 
 
 @dataclass(slots=True)
@@ -36,9 +37,9 @@ class HandRecord:
 
 def stream(stream_id: str, length: int) -> list[EventEnvelope]:
     """`length` chained events of one ticket."""
-    created = TicketCreated(number=1, subject="s", requester=Requester(id="r"), channel="email")
+    created = TicketCreated(number=1, subject="s", requester=Requester(id="r"), channel=Channel.EMAIL)
     changes = [
-        PriorityChanged(priority="high" if i % 2 else "low", previous="low" if i % 2 else "high")
+        PriorityChanged(priority=HIGH_LOW[i % 2], previous=HIGH_LOW[1 - i % 2])
         for i in range(1, length)
     ]
     events: list[Event] = [created, *changes]
