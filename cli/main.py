@@ -33,6 +33,7 @@ class Subcommand:
 
 SUBCOMMANDS: Final[dict[str, Subcommand]] = {
     "up": Subcommand("cli.up:up", "Run all services on this machine until Ctrl-C."),
+    "demo": Subcommand("cli.demo.command:demo", "A simulated desk: a business day in a minute."),
     "import": Subcommand(
         "cli.importing.commands:app", "Bring the history of another system in, with its own times."
     ),
