@@ -45,6 +45,7 @@ from libs.runtime.commandlog import (
     say_rejection,
 )
 from libs.runtime.database import upsert
+from libs.runtime.errors import Rejected
 from libs.runtime.eventstore import EventStore
 from libs.runtime.mapper import StoredFrame, record_event
 from libs.runtime.outbox import Outgoing, links
@@ -57,7 +58,21 @@ Decide = Callable[[CommandEnvelope, Ticket | None, datetime, int], tuple[Event, 
 
 NUMBERS = "ticket_number"
 CACHED_TICKETS_MAX = 20_000
+EVENT_BYTES_MAX = 900_000
+"""Kafka takes messages of about 1 MB; one that it refuses would stop the relay for good."""
 BATCH_COMMANDS_MAX = 2_000
+
+
+class EventTooLarge(Rejected):
+    """A command asks for an event that no topic would take."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            "event_too_large",
+            f"this would be an event of {size:,} bytes; at most {EVENT_BYTES_MAX:,} are possible: "
+            "send less text, or several messages",
+            status=413,
+        )
 
 
 @dataclass(slots=True)
@@ -142,7 +157,7 @@ class GroupCommit:
         self.events = events
         self.tables = tables
         self._decide = decide
-        self._refusals = refusals
+        self._refusals: tuple[type[Exception], ...] = (*refusals, EventTooLarge)
         self._on_recorded = on_recorded
         self._on_outcomes = on_outcomes
         self._on_batch = on_batch
@@ -270,6 +285,7 @@ class GroupCommit:
         now = self.store.clock.now()
         try:
             events = self._decide(envelope, head.state, now, batch.next_number)
+            outcome = self._record(batch, envelope, head, events, now)
         except self._refusals as refusal:
             outcome = refused(envelope, refusal, head.sequence)  # type: ignore[arg-type]
         except Exception as error:
@@ -282,8 +298,6 @@ class GroupCommit:
                 detail=f"deciding this command failed: {type(error).__name__}",
                 http_status=500,
             )
-        else:
-            outcome = self._record(batch, envelope, head, events, now)
         row = log_row(envelope, outcome, fingerprint)
         batch.known[envelope.command_id] = row
         batch.log_rows.append(row)
@@ -316,6 +330,8 @@ class GroupCommit:
                 traceparent=traceparent,
                 previous_hash=previous,
             )
+            if len(frame.data) > EVENT_BYTES_MAX:
+                raise EventTooLarge(len(frame.data))
             recorded = EventEnvelope(
                 self.events.source,
                 event.TYPE,

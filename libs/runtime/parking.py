@@ -38,6 +38,11 @@ from libs.runtime.clock import Clock
 from libs.runtime.mapper import pack_headers, unpack_headers
 from libs.runtime.outbox import BigKey, Outgoing, RawMessage
 
+Headers = list[tuple[str, bytes | None]]
+
+PUBLISHED_BYTES_MAX = 900_000
+"""A larger message is kept whole in the table only."""
+
 GAP = "gap"
 """The code of messages that are fine themselves, but came before one that is missing."""
 
@@ -133,13 +138,25 @@ def park(
         "redrive": False,
     }
     connection.execute(insert(PARKED), [row])
-    why: list[tuple[str, bytes | None]] = [
+    why: Headers = [
         ("bitacora-parked-code", code.encode()),
         ("bitacora-parked-detail", detail.encode(errors="replace")),
         ("bitacora-parked-from", f"{place.topic}:{place.partition}:{place.offset}".encode()),
     ]
-    outgoing.raw(RawMessage(f"{group}.parked", record.key, record.value, [*headers, *why]))
+    outgoing.raw(_published(f"{group}.parked", record.key, record.value, headers, why))
     return True
+
+
+def _published(
+    topic: str, key: bytes | None, value: bytes | None, headers: Headers, why: Headers
+) -> RawMessage:
+    """What goes to the parked topic. A message that was as large as a topic takes would be too large
+    together with the reason, and stop the relay: of such a one only the reason is published."""
+    parts = [key, value, *(part for name, content in headers for part in (name.encode(), content))]
+    size = sum(len(part) for part in parts if part)
+    if size <= PUBLISHED_BYTES_MAX:
+        return RawMessage(topic, key, value, [*headers, *why])
+    return RawMessage(topic, None, b"", [*why, ("bitacora-parked-left-out-bytes", b"%d" % size)])
 
 
 def _is_parked(

@@ -49,6 +49,7 @@ from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
 from libs.runtime.mapper import unpack_headers
 from libs.runtime.outbox import Outbox
+from libs.runtime.records import read_any_header_name
 from libs.runtime.store import ServiceStore
 
 log = structlog.get_logger()
@@ -246,6 +247,7 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
+        read_any_header_name()
         await self._ensure_topics()
         producer = self._make_producer()
         watcher = AIOKafkaConsumer(

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from libs.runtime.clock import monotonic_s
+from libs.runtime.records import read_any_header_name
 
 QUIET_S = 1.0
 POLL_MS = 200
@@ -67,6 +68,7 @@ class TopicLog:
 @asynccontextmanager
 async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[TopicLog]:
     """The topics, at their beginning. Those that do not exist are empty. Raises KafkaError."""
+    read_any_header_name()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
