@@ -10,7 +10,7 @@ from cli.demo.people import LEAD, LUNCH, Agent, Shift
 from cli.demo.plan import Script, Step
 from cli.demo.world import Case, World
 
-LOOK_MIN = 4.0
+LOOK_MIN = 6.0
 """Minutes between two looks of somebody who has nothing to do."""
 LEAD_MIN = 25.0
 URGENCY = {"critical": 0, "high": 1, "medium": 2, "low": 3}

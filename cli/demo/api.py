@@ -20,9 +20,12 @@ import httpx
 from libs.runtime.clock import monotonic_s
 
 TIMEOUT_S: Final = 15.0
-AWAY_S_MAX: Final = 30.0
+AWAY_S_MAX: Final = 45.0
 """Real seconds for which a service may be away before a call to it counts as failed."""
-AGAIN_S: Final = 0.15
+AGAIN_S: Final = 0.1
+AGAIN_S_MAX: Final = 1.0
+"""Real seconds between two tries: twice as long each time, so that a crowd that waits does not hinder
+the service in starting."""
 CONNECTIONS_MAX: Final = 40
 UNEXPECTED_MAX: Final = 50
 EXPECTED: Final = frozenset({409, 412})
@@ -102,7 +105,7 @@ class Api:
         query: Mapping[str, Any] | None = None,
     ) -> Answer:
         self.calls.made += 1
-        give_up_s = monotonic_s() + AWAY_S_MAX
+        give_up_s, again_s = monotonic_s() + AWAY_S_MAX, AGAIN_S
         while True:
             try:
                 response = await self._http.request(
@@ -118,7 +121,8 @@ class Api:
                 self.calls.note_unexpected(f"{method} {service}{path}: {problem}")
                 return Answer(ok=False, status=0, body={}, etag=None)
             self.calls.repeated += 1
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(again_s)
+            again_s = min(2 * again_s, AGAIN_S_MAX)
 
     def _answer(self, what: str, response: httpx.Response) -> Answer:
         try:

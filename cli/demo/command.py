@@ -20,9 +20,9 @@ from cli.output import FAILED, CommandError, JsonFlag, UsageError, print_json, s
 from cli.system import AlreadyRunning, BrokerUnavailable, Options, StartFailed
 from cli.up import DatabaseUrl, Kafka
 
-RATE: Final = 600.0
-WALL_S: Final = 60.0
-CLOSE_BY_S: Final = 80.0
+RATE: Final = 720.0
+WALL_S: Final = 45.0
+CLOSE_BY_S: Final = 65.0
 """Without a terminal: how long the desk is open, and when it is closed at the latest, counted from the
 command, so that all is over within two minutes on a slow machine too."""
 
@@ -35,7 +35,7 @@ def demo(
         typer.Option(
             min=0.1,
             max=60 * 24,
-            help="End after so many real minutes. Default: 1 without a terminal, with one never.",
+            help="End after so many real minutes. Default: 0.75 without a terminal, with one never.",
         ),
     ] = None,
     until: Annotated[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
 from typing import Final, Literal, TypeVar
@@ -118,9 +118,10 @@ def per_hour(at: datetime) -> float:
 def requests(random: Random, begin: datetime) -> Iterator[Script]:
     """Every request from `begin` on, by time, for ever: a Poisson process that follows the day."""
     numbers = count(1)
-    for mail in range(MORNING_MAIL):
-        yield _script(random, next(numbers), begin + timedelta(minutes=0.5 * mail), mailed=True)
-    at = begin
+    at = begin.astimezone(UTC)
+    for _ in range(MORNING_MAIL):
+        yield _script(random, next(numbers), at, mailed=True)
+        at += timedelta(seconds=20)
     while True:
         at += timedelta(hours=random.expovariate(PER_HOUR_MAX))
         if random.random() * PER_HOUR_MAX < per_hour(at):

@@ -23,7 +23,7 @@ async def arrive(world: World, scripts: Iterable[Script]) -> None:
 async def _ask(world: World, script: Script) -> None:
     caller = _who_answers_the_phone(world, script) if script.channel == "phone" else None
     actor = f"agent:{caller.id}" if caller else f"requester:{script.requester}"
-    answer = await world.api.send("POST", "intake", "/v1/tickets", _request(script), actor=actor)
+    answer = await world.api.send("POST", "intake", "/v1/tickets", request_of(script), actor=actor)
     if not answer.ok:
         return
     case = world.cases[answer.body["id"]] = Case(answer.body["id"], script)
@@ -45,7 +45,8 @@ def _who_answers_the_phone(world: World, script: Script) -> Agent | None:
     return None
 
 
-def _request(script: Script) -> dict[str, Any]:
+def request_of(script: Script) -> dict[str, Any]:
+    """The body for `POST /v1/tickets`."""
     return {
         "subject": script.subject,
         "description": script.description,

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import psutil
 from rich.console import Console
 
 from cli.demo import agents, plan, requesters
@@ -31,6 +32,7 @@ from cli.verify import run_checks
 from libs.events import format_time
 from libs.runtime.clock import AcceleratedClock, RealClock, monotonic_s
 from libs.runtime.settings import SERVICES
+from libs.runtime.supervisor import answers
 
 BEGIN: Final = datetime(2026, 3, 2, 8, 30, tzinfo=ZONE)
 """A Monday morning; always the same one, so that a seed means the same day."""
@@ -43,6 +45,7 @@ the post."""
 DESK_OPEN_S_MIN: Final = 15.0
 SETTLE_S_MAX: Final = 25.0
 CHECKS_MAX: Final = 3
+CHAOS_LOOK_MIN: Final = 3.0
 SPOKEN_EVERY_S: Final = 10.0
 CHAOS_S: Final = 120.0
 """Over how long the services are killed in a run without an end."""
@@ -70,7 +73,7 @@ class Run:
 
     wishes: Wishes
     stop: asyncio.Event
-    began_s: float = field(default_factory=monotonic_s)
+    began_s: float = field(default_factory=lambda: monotonic_s() - _age_s())
     killed: list[str] = field(default_factory=list)
 
     async def __call__(self) -> Summary:
@@ -169,16 +172,23 @@ class Run:
         return open_s
 
     async def _kill(self, world: World, system: System, victims: list[str]) -> None:
-        """SIGKILL for one service after the other, in the middle half of the run."""
+        """SIGKILL for one service after the other, in the middle half of the run; each only when the
+        one before it works again."""
+        state, time = system.state, world.time
         open_s, began_s = self._open_s(world) or CHAOS_S, monotonic_s()
         for place, name in enumerate(victims):
             due_s = began_s + open_s * (0.25 + 0.5 * place / len(victims))
-            await world.time.pause((due_s - monotonic_s()) * self.wishes.rate / 60)
+            await time.pause((due_s - monotonic_s()) * self.wishes.rate / 60)
             pid = system.state.pids.get(name)
-            if pid is not None:
-                say(f"chaos: killing {name} (process {pid})")
-                os.kill(pid, signal.SIGKILL)
-                self.killed.append(name)
+            if pid is None:
+                continue
+            say(f"chaos: killing {name} (process {pid})")
+            os.kill(pid, signal.SIGKILL)
+            self.killed.append(name)
+            while system.state.pids.get(name) in (pid, None) or not await answers(
+                f"{state.urls[name]}/health/ready"
+            ):
+                await time.pause(CHAOS_LOOK_MIN)
 
     @contextlib.asynccontextmanager
     async def _shown(self, world: World, watch: Watch, dashboard: str) -> AsyncIterator[None]:
@@ -201,6 +211,11 @@ async def _beside(doing: Any) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _age_s() -> float:
+    """Real seconds since this process was started: loading the libraries counts too."""
+    return max(0.0, RealClock().now().timestamp() - psutil.Process().create_time())
 
 
 def _lead_in_s() -> float:
