@@ -215,7 +215,7 @@ async def _beside(doing: Any) -> AsyncIterator[None]:
 
 def _age_s() -> float:
     """Real seconds since this process was started: loading the libraries counts too."""
-    return max(0.0, RealClock().now().timestamp() - psutil.Process().create_time())
+    return max(0.0, RealClock().now().timestamp() - float(psutil.Process().create_time()))
 
 
 def _lead_in_s() -> float:
