@@ -11,10 +11,16 @@ tails the log can pass over an event whose transaction commits late.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from eventsourcing.persistence import ApplicationRecorder, StoredEvent
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    InterfaceError,
+    OperationalError,
+    StoredEvent,
+)
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 from psycopg.rows import dict_row
@@ -24,6 +30,7 @@ from sqlalchemy.engine import URL
 
 from libs.events import EventEnvelope, Ticket, fold
 from libs.runtime.database import Database
+from libs.runtime.errors import Transient
 from libs.runtime.mapper import StoredFrame, envelope_of
 
 EVENTS_TABLE = "stored_events"
@@ -130,22 +137,27 @@ class EventStore:
         return {stream_id: state for stream_id, state in folded.items() if state is not None}
 
     def read_log(self, after: int, limit: int) -> list[EventEnvelope]:
-        """Events of all streams, in order of position, beginning behind `after`."""
+        """Events of all streams, in order of position, beginning behind `after`. Raises Transient."""
+        with _translated():
+            rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [
             self._envelope(str(n.originator_id), n.originator_version, n.topic, n.state, n.id)
-            for n in self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+            for n in rows
         ]
 
     def read_frames(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, bytes]]:
         """As `read_log`, not decoded: (position, stream id, sequence, type, meta, data)."""
-        rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        with _translated():
+            rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [
             (n.id, str(n.originator_id), n.originator_version, n.topic, *_split(n.state))
             for n in rows
         ]
 
     def last_position(self) -> int:
-        return self._recorder.max_notification_id() or 0
+        """The greatest position; 0 when there is none. Raises Transient."""
+        with _translated():
+            return self._recorder.max_notification_id() or 0
 
     def close(self) -> None:
         self._recorder.datastore.close()  # type: ignore[attr-defined]
@@ -163,6 +175,15 @@ class EventStore:
             meta=meta,
             data=data,
         )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The recorder has connections and errors of its own: a database that is away is Transient."""
+    try:
+        yield
+    except (InterfaceError, OperationalError) as error:
+        raise Transient("database_unavailable", str(error)[:300]) from error
 
 
 def _split(state: bytes) -> tuple[bytes, bytes]:

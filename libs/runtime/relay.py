@@ -40,7 +40,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from libs.events.envelope import event_headers
 from libs.runtime.clock import monotonic_s
@@ -223,13 +223,14 @@ class Relay:
         return max(0, last - self._checkpoint.position)
 
     async def run(self) -> None:
-        """Relay until cancelled. Kafka errors are retried with growing delays."""
+        """Relay until cancelled. While Kafka or the database is away: retried, with growing delays."""
         delay_s = 0.1
         while True:
             try:
                 async with self._lock():
                     self.active = True
                     self._checkpoint = await self._load()
+                    self._saved_position = self._checkpoint.position
                     async with self._connected() as (producer, watcher):
                         delay_s = 0.1
                         await self._relay(producer, watcher)
@@ -238,7 +239,8 @@ class Relay:
                 self._checkpoint = _Checkpoint()
                 self.republished += 1
                 await self._save()
-            except (KafkaError, Transient, OSError) as error:
+            except (KafkaError, Transient, OSError, OperationalError, InterfaceError) as error:
+                # The last two: the connection that holds the lock is not one of `Database`.
                 log.warning("relay_retries", relay=self.name, error=str(error)[:300])
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)

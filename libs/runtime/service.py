@@ -20,6 +20,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
+from sqlalchemy import select
 
 from libs.events.topics import TICKETS_COMMANDS, TOPICS, parked_topic
 from libs.runtime import commands, parking
@@ -282,6 +283,10 @@ class Service:
 
     async def _readiness(self) -> list[str]:
         reasons = [feed.waiting for feed in self._feeds if feed.waiting]
+        try:
+            await self.store.read(lambda connection: connection.execute(select(1)))
+        except Transient as error:
+            reasons.append(f"the database is away: {error.detail}")
         if not self._kafka_up:
             reasons.append(f"Kafka at {self.settings.kafka_bootstrap_servers} is not connected yet")
         return reasons
