@@ -14,13 +14,15 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.demo.run import BEGIN, Run, Wishes, log_dir
+from cli.demo.run import BEGIN, Run, Wishes, load_per_cpu, log_dir
 from cli.demo.summary import Summary, as_document, show
 from cli.output import FAILED, CommandError, JsonFlag, UsageError, print_json, say
 from cli.system import AlreadyRunning, BrokerUnavailable, Options, StartFailed
 from cli.up import DatabaseUrl, Kafka
 
 RATE: Final = 720.0
+"""On a machine that has nothing else to do; on a busy one the clock runs slower, or the agents would get
+nothing done in their day."""
 WALL_S: Final = 45.0
 CLOSE_BY_S: Final = 65.0
 """Without a terminal: how long the desk is open, and when it is closed at the latest, counted from the
@@ -42,8 +44,13 @@ def demo(
         str, typer.Option(metavar="HH:MM", help="End at this simulated time of the first day.")
     ] = "",
     rate: Annotated[
-        float, typer.Option(min=1, max=5_000, help="Simulated seconds per real second.")
-    ] = RATE,
+        float | None,
+        typer.Option(
+            min=1,
+            max=5_000,
+            help="Simulated seconds per real second. Default: 720, less on a busy machine.",
+        ),
+    ] = None,
     port_base: Annotated[
         int,
         typer.Option(min=0, max=65_000, help="As for `up`; 0, the default, takes free ports."),
@@ -72,7 +79,7 @@ def demo(
     options = Options(place, kafka, database, port_base=port_base)
     wishes = Wishes(
         seed,
-        rate,
+        rate or _rate(),
         options,
         wall_s=None if live else WALL_S,
         close_by_s=CLOSE_BY_S,
@@ -119,6 +126,10 @@ async def _run(wishes: Wishes) -> Summary:
         raise CommandError(str(error)) from None
     except asyncio.CancelledError:
         raise CommandError("stopped before it was verified") from None
+
+
+def _rate() -> float:
+    return float(round(RATE / max(1.0, load_per_cpu()) ** 0.5))
 
 
 def _instant(text: str) -> datetime:
