@@ -58,7 +58,8 @@ CHUNK_MESSAGES = 2_000
 CHECKPOINT_INTERVAL_S = 0.5
 IDLE_POLL_S = 0.2
 TOPIC_CHECK_INTERVAL_S = 2.0
-TOPIC_CHECK_TIMEOUT_MS = 2_000
+TOPIC_CHECK_TIMEOUT_S = 3.0
+LAST_MESSAGE_TIMEOUT_MS = 2_000
 RETRY_DELAY_S_MAX = 5.0
 
 
@@ -280,10 +281,14 @@ class Relay:
                     checked_at_s = monotonic_s()
                 if messages:
                     await self._send(producer, messages)
-                    if monotonic_s() - self._saved_at_s > CHECKPOINT_INTERVAL_S:
-                        await self._save()
+                # Not after every chunk: it is a commit, and would hold up the commands that wait
+                # for theirs. What a crash sends again is known by its sequence.
+                if monotonic_s() - self._saved_at_s > CHECKPOINT_INTERVAL_S:
+                    await self._save()
+                if len(messages) >= CHUNK_MESSAGES:
                     continue
-                await self._save()
+                if messages:
+                    await asyncio.sleep(float(__import__("os").environ.get("RP","0")))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_POLL_S)
         finally:
@@ -335,7 +340,7 @@ class Relay:
         expected = {_place(name): end for name, end in self._checkpoint.next_offsets.items()}
         if not expected:
             return
-        ends = await watcher.end_offsets(list(expected))
+        ends = await _ends(watcher, list(expected))
         for place, end in expected.items():
             if ends.get(place, 0) < end and not await _is_there(watcher, place, end - 1):
                 raise TopicLost(f"{place.topic}:{place.partition}")
@@ -393,10 +398,29 @@ class Relay:
             raise Transient("relay_lock_lost", str(error)[:200]) from error
 
 
+async def _ends(
+    watcher: AIOKafkaConsumer, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The ends that the broker tells. Raises TopicLost when a partition is no more, and TimeoutError.
+
+    aiokafka asks for the end of a partition that is not there again and again. One can be gone: the
+    embedded broker, started again, makes a topic with four as soon as anybody asks for it.
+    """
+    try:
+        async with asyncio.timeout(TOPIC_CHECK_TIMEOUT_S):
+            return dict(await watcher.end_offsets(places))
+    except TimeoutError:
+        for place in places:
+            there = watcher.partitions_for_topic(place.topic)
+            if there and place.partition not in there:
+                raise TopicLost(f"{place.topic}:{place.partition}") from None
+        raise
+
+
 async def _is_there(watcher: AIOKafkaConsumer, place: TopicPartition, offset: int) -> bool:
     watcher.assign([place])
     watcher.seek(place, offset)
-    found = await watcher.getmany(place, timeout_ms=TOPIC_CHECK_TIMEOUT_MS, max_records=1)
+    found = await watcher.getmany(place, timeout_ms=LAST_MESSAGE_TIMEOUT_MS, max_records=1)
     return any(record.offset == offset for record in found.get(place, ()))
 
 
