@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from libs.runtime.clock import monotonic_s
 from libs.runtime.records import read_any_header_name
 
 QUIET_S = 1.0
+LINGER = 2
 POLL_MS = 200
 RECORDS_MAX = 2_000
 
@@ -44,25 +45,34 @@ class TopicLog:
         """Every record from here to the end, in order per partition, in batches.
 
         The end of a topic is where nothing more has come for `quiet_s` and every partition has been
-        read to the end that the broker names (a broker may name one that lags behind by a batch, so
-        the named end alone is not believed). Raises KafkaError.
+        read to the end that the broker named (a broker may name one that lags behind by a batch, so
+        the named end alone is not believed). While others write all the time it is never quiet: then
+        the end is where this stands LINGER times `quiet_s` after that. Raises KafkaError.
         """
         if not self._places:
             return
         consumer = self._consumer
         ends = await consumer.end_offsets(self._places)
         last_s = monotonic_s()
+        reached_s: float | None = None
         while True:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
             if found:
                 yield [record for records in found.values() for record in records]
                 last_s = monotonic_s()
-                continue
-            if monotonic_s() - last_s < quiet_s:
-                continue
-            positions = [(await consumer.position(place), ends[place]) for place in self._places]
-            if all(position >= end for position, end in positions):
+            if reached_s is None:
+                if not await self._reached(ends):
+                    continue
+                reached_s = monotonic_s()
+            now_s = monotonic_s()
+            if now_s - last_s >= quiet_s or now_s - reached_s >= LINGER * quiet_s:
                 return
+
+    async def _reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        for place, end in ends.items():
+            if await self._consumer.position(place) < end:
+                return False
+        return True
 
 
 @asynccontextmanager
