@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self, cast
 
 import httpx
 import psutil
@@ -84,7 +84,9 @@ class Result:
         return good and all(self.also.values())
 
     def as_json(self) -> dict[str, Any]:
-        return _rounded({**asdict(self), "met": self.met, "machine": machine()})
+        return cast(
+            "dict[str, Any]", _rounded({**asdict(self), "met": self.met, "machine": machine()})
+        )
 
 
 def _rounded(value: Any) -> Any:
@@ -284,7 +286,7 @@ class Usage:
                 spent = _cpu_s(process)
                 self._cpu[process.pid] = (name, spent, spent)
 
-    def __enter__(self) -> Usage:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -105,7 +105,6 @@ async def _taking_turns(
 
 async def _whole_system(directory: Path, how: How, seconds: float) -> tuple[Load, bool]:
     """The same load on intake while routing, SLA and reporting follow on the same cores."""
-    directory.mkdir()
     async with running(Options(data_dir=directory / "data"), how.tell) as system:
         port = int(system.state.urls["intake"].rpartition(":")[2])
         await load(port, CLIENTS, WARM_UP_S, directory)
@@ -177,5 +176,3 @@ def _stored(database_url: str) -> set[str]:
 def _all_there(accepted: Iterable[str], stored: set[str]) -> bool:
     ids = list(accepted)
     return len(ids) == len(set(ids)) and stored.issuperset(ids)
-
-

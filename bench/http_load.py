@@ -12,14 +12,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench.harness import child, now_s, percentile
+from bench.wire import PATH, Connection
 
-PATH: Final = "/v1/tickets"
+CREATED: Final = 201
 SUBJECTS: Final = ("Printer offline", "No puedo entrar", "Не работает почта", "Invoice is wrong")
 LUA: Final = """\
 local n, out = 0, nil
@@ -111,88 +111,44 @@ def _answer(output: bytes, status: int | None) -> dict[str, Any]:
 # -- our own client --------------------------------------------------------------------------------
 
 
-class Client(asyncio.Protocol):
-    """One connection: posts, waits for the answer, posts again, until `deadline_s`."""
-
-    def __init__(self, number: int, deadline_s: float, over: Callable[[], None]) -> None:
-        self.ids: list[str] = []
-        self.waits_s: list[float] = []
-        self.errors = 0
-        self._count = number * 1_000_000
-        self._deadline_s = deadline_s
-        self._over = over
-        self._sent_s = 0.0
-        self._buffer = b""
-        self._transport: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._post()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        _, _, rest = head.lower().partition(b"content-length:")
-        if len(body) < int(rest.split(b"\r\n", 1)[0]):
-            return
-        self._buffer = b""
-        if head.startswith(b"HTTP/1.1 201"):
-            self.waits_s.append(now_s() - self._sent_s)
-            self.ids.append(json.loads(body)["id"])
-        else:
-            self.errors += 1
-        if now_s() < self._deadline_s:
-            self._post()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.errors += int(error is not None)
-        self._over()
-
-    def _post(self) -> None:
-        n = self._count = self._count + 1
-        body = (BODY % (SUBJECTS[n % len(SUBJECTS)], n, n % 997, n % 997)).encode()
-        self._sent_s = now_s()
-        self._transport.write(
-            b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (PATH.encode(), len(body), body)
-        )
-
-
-async def drive(port: int, count: int, seconds: float, file: Path) -> dict[str, float]:
-    """All connections at once; what `Load` holds, but for the ids, which go to `file`."""
-    loop = asyncio.get_running_loop()
+async def drive(port: int, count: int, seconds: float) -> tuple[list[str], dict[str, float]]:
+    """All connections at once: the ids of accepted tickets, and what else `Load` holds."""
+    connections = [await Connection.open(port) for _ in range(count)]
+    ids: list[str] = []
+    waits_ms: list[float] = []
+    errors = 0
     begun_s = now_s()
-    left = count
-    all_over = asyncio.Event()
 
-    def over() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            all_over.set()
+    async def client(number: int, connection: Connection) -> None:
+        nonlocal errors
+        n = number * 1_000_000
+        while (sent_s := now_s()) < begun_s + seconds:
+            n += 1
+            text = BODY % (SUBJECTS[n % len(SUBJECTS)], n, n % 997, n % 997)
+            status, answer = await connection.post(text.encode())
+            if status == CREATED:
+                waits_ms.append((now_s() - sent_s) * 1e3)
+                ids.append(json.loads(answer)["id"])
+            else:
+                errors += 1
+        connection.close()
 
-    clients = [Client(number, begun_s + seconds, over) for number in range(count)]
-    for client in clients:
-        await loop.create_connection(lambda c=client: c, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.wait_for(all_over.wait(), seconds + 30)
-    file.write_text("\n".join(own for client in clients for own in client.ids), "utf-8")
-    waits_ms = [wait * 1e3 for client in clients for wait in client.waits_s] or [0.0]
-    return {
-        "seconds": now_s() - begun_s,
+    await asyncio.gather(*(client(*one) for one in enumerate(connections)))
+    ended_s = now_s()
+    waits_ms = waits_ms or [0.0]
+    return ids, {
+        "seconds": ended_s - begun_s,
         "p50_ms": percentile(waits_ms, 50),
         "p99_ms": percentile(waits_ms, 99),
-        "errors": sum(client.errors for client in clients),
+        "errors": errors,
     }
 
 
 def main(port: str, count: str, seconds: str, file: str) -> None:
     import uvloop
 
-    found = uvloop.run(drive(int(port), int(count), float(seconds), Path(file)))
+    ids, found = uvloop.run(drive(int(port), int(count), float(seconds)))
+    Path(file).write_text("\n".join(ids), "utf-8")
     print(json.dumps(found))
 
 

@@ -117,11 +117,9 @@ async def _measured(system: System, log: Path, usage: Usage, how: How) -> dict[s
             sent = json.loads(answer)["sent"]
 
             def complete(applied: Mapping[str, int]) -> bool:
-                return applied.get(TICKETS_EVENTS, 0) >= sent["events"]
+                return bool(applied.get(TICKETS_EVENTS, 0) >= sent["events"])
 
-            applied, ended_s = await reporting.settled(
-                complete, quiet_s=QUIET_S, within_s=WITHIN_S
-            )
+            applied, ended_s = await reporting.settled(complete, quiet_s=QUIET_S, within_s=WITHIN_S)
     wall_s = ended_s - begun_s
     await _check(state.bootstrap, applied)
     return {
@@ -149,7 +147,7 @@ async def _importing(system: System, log: Path) -> AsyncIterator[asyncio.subproc
 async def _check(bootstrap: str, applied: Mapping[str, int]) -> None:
     """Raises RuntimeError when a topic holds something that reporting has not applied."""
     for topic in (TICKETS_EVENTS, SLA_EVENTS):
-        ids = set()
+        ids: set[bytes] = set()
         async with open_topics(bootstrap, [topic]) as reader:
             async for records in reader.read():
                 ids.update(_id(record) for record in records)

@@ -61,9 +61,7 @@ class Profiles:
     def summaries(self) -> dict[str, Any]:
         """Process → seconds per function, itself alone and with what it calls; the costliest."""
         return {
-            name: summary(self._file(name))
-            for name in self._running
-            if self._file(name).exists()
+            name: summary(self._file(name)) for name in self._running if self._file(name).exists()
         }
 
     def _file(self, name: str) -> Path:

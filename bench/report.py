@@ -33,7 +33,9 @@ def goal_of(found: dict[str, Any]) -> str:
 def sentence(found: dict[str, Any]) -> str:
     """All of a result that fits on a few lines."""
     lines = [f"{found['name']}: {figure(found['ours'])} {found['unit']} ({found['what']})"]
-    lines += [f"  {name}: {figure(value)} {found['unit']}" for name, value in found["peers"].items()]
+    lines += [
+        f"  {name}: {figure(value)} {found['unit']}" for name, value in found["peers"].items()
+    ]
     if found["ratio"] is not None:
         lines.append(f"  ratio {figure(found['ratio'])} to {found['ratio_to']}")
     lines.append(f"  goal {goal_of(found)}")
