@@ -16,12 +16,26 @@ from libs.events import CommandEnvelope, Malformed, decode_command
 from libs.runtime import parking
 from libs.runtime.commit import GroupCommit, Outcome
 from libs.runtime.consume import Record
+from libs.runtime.errors import Poison
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
+from libs.runtime.strict_json import check_json
 
 REDRIVE_INTERVAL_S = 1.0
 
 Problem = tuple[Record, Malformed]
+
+
+def _decode(message: Record | parking.Parked) -> CommandEnvelope | Malformed:
+    """As strict as the HTTP edge: what JSON leaves open (the same key twice) is refused."""
+    envelope = decode_command(message.value, message.headers)
+    if isinstance(envelope, Malformed):
+        return envelope
+    try:
+        check_json(message.value or b"")
+    except Poison as error:
+        return Malformed(error.code, error.detail, envelope.ticket_id)
+    return envelope
 
 
 class CommandConsumer:
@@ -37,7 +51,7 @@ class CommandConsumer:
         problems: list[Problem] = []
         good: list[tuple[Record, CommandEnvelope]] = []
         for record in records:
-            envelope = decode_command(record.value, record.headers)
+            envelope = _decode(record)
             if isinstance(envelope, Malformed):
                 problems.append((record, envelope))
             else:
@@ -61,7 +75,7 @@ class CommandConsumer:
                 await self._redrive(parked)
 
     async def _redrive(self, parked: parking.Parked) -> None:
-        envelope = decode_command(parked.value, parked.headers)
+        envelope = _decode(parked)
         if isinstance(envelope, Malformed):
             code, detail = envelope.code, envelope.detail
         else:

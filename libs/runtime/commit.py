@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -45,13 +44,14 @@ from libs.runtime.commandlog import (
     say_rejection,
 )
 from libs.runtime.database import upsert
-from libs.runtime.errors import Rejected
+from libs.runtime.errors import Rejected, Transient
 from libs.runtime.eventstore import EventStore
+from libs.runtime.logs import get_logger
 from libs.runtime.mapper import StoredFrame, record_event
 from libs.runtime.outbox import Outgoing, links
 from libs.runtime.store import ServiceStore
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 Decide = Callable[[CommandEnvelope, Ticket | None, datetime, int], tuple[Event, ...]]
 """(command, state, now, next ticket number) -> events; raises the refusal class given."""
@@ -61,6 +61,7 @@ CACHED_TICKETS_MAX = 20_000
 EVENT_BYTES_MAX = 900_000
 """Kafka takes messages of about 1 MB; one that it refuses would stop the relay for good."""
 BATCH_COMMANDS_MAX = 2_000
+WAITING_COMMANDS_MAX = 10_000
 
 
 class EventTooLarge(Rejected):
@@ -163,6 +164,7 @@ class GroupCommit:
         self._on_batch = on_batch
         self._cache: OrderedDict[str, _Head] = OrderedDict()
         self._jobs: list[_Job] = []
+        self._waiting = 0
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(
@@ -175,12 +177,17 @@ class GroupCommit:
         self, envelopes: Sequence[CommandEnvelope], *, publish_rejections: bool = False
     ) -> list[Outcome]:
         """The answers in the same order. The commands share one transaction with each other (and
-        with others that arrive meanwhile). Raises Transient when nothing could be stored.
+        with others that arrive meanwhile). Raises Transient when nothing could be stored, and at
+        once when too many commands are waiting.
 
         With `publish_rejections` a refusal is also said on `tickets.rejections`.
         """
         if not envelopes:
             return []
+        # The Kafka consumer (it alone publishes refusals) hands over one poll and waits by itself.
+        if self._waiting >= WAITING_COMMANDS_MAX and not publish_rejections:
+            raise Transient("too_busy", "too many requests are waiting; try again in a second")
+        self._waiting += len(envelopes)
         job = _Job(envelopes, publish_rejections, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._worker is None or self._worker.done():
@@ -212,6 +219,7 @@ class GroupCommit:
                 break
             count += 1
         jobs, self._jobs = self._jobs[:count], self._jobs[count:]
+        self._waiting -= sum(len(job.envelopes) for job in jobs)
         return jobs
 
     def _commit(

@@ -14,12 +14,13 @@ stream id: this is what makes a repeated event harmless), the offsets, whatever 
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -31,16 +32,17 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from libs.events import EventEnvelope, Malformed, UnknownEvent, decode_event
 from libs.runtime import parking
 from libs.runtime.clock import Clock
 from libs.runtime.database import upsert
 from libs.runtime.errors import Failure, Poison, Transient
+from libs.runtime.logs import get_logger
 from libs.runtime.outbox import Outgoing
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 IN_CHUNK = 500
 
@@ -85,6 +87,9 @@ class Report:
     duplicates: int = 0
     gaps: int = 0
     parked: int = 0
+    """All that was parked, `waiting` included."""
+    waiting: int = 0
+    """Parked only because an event before it is missing or parked: nothing is wrong with it."""
     redriven: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -151,8 +156,13 @@ class StreamApplier:
     def redrive(self, connection: Connection, outgoing: Outgoing) -> Report:
         """Try again what an operator asked for, and what waits behind it."""
         report = Report()
+        asked = parking.redrive_requested(connection)
+        places = {(parked.topic, parked.partition) for parked in asked}
+        lock_partitions(connection, self.group, places)
+        # Read again: another process may have done it while this one waited for the partitions.
         for parked in parking.redrive_requested(connection):
-            self._redrive_one(connection, outgoing, parked, report)
+            if (parked.topic, parked.partition) in places:
+                self._redrive_one(connection, outgoing, parked, report)
         return report
 
     # -- accepting ----------------------------------------------------------------------------
@@ -240,9 +250,12 @@ class StreamApplier:
         try:
             with connection.begin_nested():
                 self._handler.apply(connection, [item.envelope for item in items], outgoing)
-        except (Transient, DBAPIError):
+        except Transient:
             raise
         except Exception as error:
+            # A value that no column takes is the event's fault; everything else of a database is not.
+            if isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError):
+                raise
             del outgoing.pending[mark:]
             if len(items) == 1 and not isinstance(error, Poison):
                 log.exception("event_not_applicable", group=self.group, id=items[0].envelope.id)
@@ -274,6 +287,7 @@ class StreamApplier:
             report.duplicates += 1
             return
         report.parked += 1
+        report.waiting += problem.code == parking.GAP
         log.warning(
             "message_parked",
             group=self.group,
@@ -288,7 +302,10 @@ class StreamApplier:
         self, connection: Connection, outgoing: Outgoing, heads: dict[Stream, int], report: Report
     ) -> None:
         """Apply parked events whose turn has come because the one before them has been applied."""
-        moved = [(topic, stream, sequence) for (topic, stream), sequence in heads.items()]
+        moved = parking.with_parked(
+            connection,
+            [(topic, stream, sequence) for (topic, stream), sequence in heads.items()],
+        )
         parking.remove_applied(connection, moved)
         while ready := parking.waiting_behind(connection, moved):
             moved = []
@@ -395,9 +412,7 @@ def _lock_partitions(connection: Connection, group: str, records: Sequence[Recor
     lock_partitions(connection, group, {(r.topic, r.partition) for r in records})
 
 
-def lock_partitions(
-    connection: Connection, group: str, places: Iterable[tuple[str, int]]
-) -> None:
+def lock_partitions(connection: Connection, group: str, places: Iterable[tuple[str, int]]) -> None:
     """Wait until nobody applies records of these (topic, partition), and keep it so until the
     transaction ends. For PostgreSQL; on SQLite the write transaction alone does it."""
     if connection.dialect.name != "postgresql":
@@ -412,4 +427,8 @@ def lock_partitions(
 def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, Failure):
         return error.code, error.detail[:500]
-    return "handler_error", f"{type(error).__name__}: {error}"[:500]
+    # Not the error's own text: it may repeat what the event holds of a person, and this detail goes
+    # to logs and to a topic. The log has the traceback.
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return "handler_error", f"{type(error).__name__} in {place}"[:500]

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
 from sqlalchemy import (
     Connection,
     Engine,
@@ -32,6 +33,7 @@ from sqlalchemy.pool import QueuePool
 from libs.runtime.errors import Transient
 
 SQLITE_BUSY_TIMEOUT_S = 30
+_DRIVER_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class Database:
@@ -93,6 +95,9 @@ class Database:
             if error.connection_invalidated:
                 raise Transient("database_unavailable", str(error.orig)[:300]) from error
             raise
+        except _DRIVER_ERRORS as error:
+            # The event store's recorder works on the driver's own cursor.
+            raise Transient("database_unavailable", str(error)[:300]) from error
 
 
 def _dialect_url(url: str) -> URL:
@@ -110,9 +115,10 @@ def _engine(url: URL, pool_size: int) -> Engine:
             url,
             poolclass=QueuePool,
             pool_size=pool_size,
+            hide_parameters=True,  # personal data stays out of errors' texts
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
         )
-    return create_engine(url, pool_size=pool_size, pool_pre_ping=True)
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

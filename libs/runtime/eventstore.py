@@ -11,16 +11,10 @@ tails the log can pass over an event whose transaction commits late.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from eventsourcing.persistence import (
-    ApplicationRecorder,
-    InterfaceError,
-    OperationalError,
-    StoredEvent,
-)
+from eventsourcing.persistence import ApplicationRecorder, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 from psycopg.rows import dict_row
@@ -30,7 +24,6 @@ from sqlalchemy.engine import URL
 
 from libs.events import EventEnvelope, Ticket, fold
 from libs.runtime.database import Database
-from libs.runtime.errors import Transient
 from libs.runtime.mapper import StoredFrame, envelope_of
 
 EVENTS_TABLE = "stored_events"
@@ -48,6 +41,7 @@ class EventStore:
             )
         self.database = database
         self.source = source
+        self._position = "rowid" if database.is_sqlite else "notification_id"
         self._recorder: ApplicationRecorder
         if database.is_sqlite:
             self._recorder = SQLiteApplicationRecorder(
@@ -118,9 +112,8 @@ class EventStore:
 
     def history(self, stream_id: str) -> list[EventEnvelope]:
         """All events of one stream, in order; empty when there is none. Positions filled in."""
-        column = "rowid" if self.database.is_sqlite else "notification_id"
         query = text(
-            f"SELECT originator_version, topic, state, {column} "  # noqa: S608
+            f"SELECT originator_version, topic, state, {self._position} "  # noqa: S608
             f"FROM {EVENTS_TABLE} WHERE originator_id = :id ORDER BY originator_version"
         )
         with self.database.reading() as connection:
@@ -138,26 +131,34 @@ class EventStore:
 
     def read_log(self, after: int, limit: int) -> list[EventEnvelope]:
         """Events of all streams, in order of position, beginning behind `after`. Raises Transient."""
-        with _translated():
-            rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [
-            self._envelope(str(n.originator_id), n.originator_version, n.topic, n.state, n.id)
-            for n in rows
+            self._envelope(row[1], row[2], row[3], bytes(row[4]), row[0])
+            for row in self._notifications(after, limit)
         ]
 
     def read_frames(self, after: int, limit: int) -> list[tuple[int, str, int, str, bytes, bytes]]:
         """As `read_log`, not decoded: (position, stream id, sequence, type, meta, data)."""
-        with _translated():
-            rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [
-            (n.id, str(n.originator_id), n.originator_version, n.topic, *_split(n.state))
-            for n in rows
+            (row[0], row[1], row[2], row[3], *_split(bytes(row[4])))
+            for row in self._notifications(after, limit)
         ]
 
     def last_position(self) -> int:
-        """The greatest position; 0 when there is none. Raises Transient."""
-        with _translated():
-            return self._recorder.max_notification_id() or 0
+        """The position of the newest event, 0 when there is none. Raises Transient."""
+        query = text(f"SELECT MAX({self._position}) FROM {EVENTS_TABLE}")  # noqa: S608
+        with self.database.reading() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def _notifications(self, after: int, limit: int) -> Sequence[Any]:
+        """The recorder's notification log, read through our own pool: the recorder's waits and tries
+        again for up to a minute while the database is away, and then raises errors of its own."""
+        query = text(
+            f"SELECT {self._position}, originator_id, originator_version, topic, state "  # noqa: S608
+            f"FROM {EVENTS_TABLE} WHERE {self._position} > :after "
+            f"ORDER BY {self._position} LIMIT :limit"
+        )
+        with self.database.reading() as connection:
+            return connection.execute(query, {"after": after, "limit": limit}).all()
 
     def close(self) -> None:
         self._recorder.datastore.close()  # type: ignore[attr-defined]
@@ -175,15 +176,6 @@ class EventStore:
             meta=meta,
             data=data,
         )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The recorder has connections and errors of its own: a database that is away is Transient."""
-    try:
-        yield
-    except (InterfaceError, OperationalError) as error:
-        raise Transient("database_unavailable", str(error)[:300]) from error
 
 
 def _split(state: bytes) -> tuple[bytes, bytes]:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
@@ -24,9 +23,10 @@ from faststream.kafka.message import KafkaAckableMessage
 from libs.runtime.clock import monotonic_s
 from libs.runtime.errors import Transient
 from libs.runtime.kafka import RewindOnNewCluster, consumer_options
+from libs.runtime.logs import get_logger
 from libs.runtime.records import read_any_header_name
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 COMMIT_INTERVAL_S = 0.5
 POLL_TIMEOUT_MS = 10

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any, Final
 
-import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -20,8 +19,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from libs.events.topics import Topic
 from libs.runtime.clock import monotonic_s
 from libs.runtime.embedded import EMBEDDED_CLUSTER
+from libs.runtime.logs import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 BATCH_BYTES_MAX: Final = 512 * 1024
 REQUEST_TIMEOUT_MS: Final = 15_000

@@ -8,7 +8,7 @@ its own transactions, in order of their streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     insert,
     select,
     true,
+    tuple_,
     update,
 )
 
@@ -37,6 +38,8 @@ from libs.events.envelope import format_time
 from libs.runtime.clock import Clock
 from libs.runtime.mapper import pack_headers, unpack_headers
 from libs.runtime.outbox import BigKey, Outgoing, RawMessage
+
+IN_CHUNK = 300
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -222,14 +225,29 @@ def waiting_behind(connection: Connection, heads: Sequence[tuple[str, str, int]]
     was parked only for coming too early. What failed by itself waits for an operator."""
     if not heads:
         return []
-    last = {(topic, stream): sequence for topic, stream, sequence in heads}
-    query = select(PARKED).where(PARKED.c.stream_id.in_(list({s for _, s, _ in heads})))
-    query = query.where(PARKED.c.code == GAP)
     found = {}
-    for row in connection.execute(query.order_by(PARKED.c.id.desc())):
-        if last.get((row.topic, row.stream_id), -1) + 1 == row.sequence:
+    place = tuple_(PARKED.c.topic, PARKED.c.stream_id, PARKED.c.sequence)
+    for chunk in _chunks([(topic, stream, sequence + 1) for topic, stream, sequence in heads]):
+        query = select(PARKED).where(PARKED.c.code == GAP, place.in_(chunk))
+        for row in connection.execute(query.order_by(PARKED.c.id.desc())):
             found[row.topic, row.stream_id] = _parked(row)
     return list(found.values())
+
+
+def with_parked(
+    connection: Connection, heads: Sequence[tuple[str, str, int]]
+) -> list[tuple[str, str, int]]:
+    """Those of these (topic, stream, last applied sequence) of which something is parked."""
+    known: set[tuple[str, str]] = set()
+    by_topic: dict[str, list[str]] = {}
+    for topic, stream, _ in heads:
+        by_topic.setdefault(topic, []).append(stream)
+    for topic, streams in by_topic.items():
+        for chunk in _chunks(streams):
+            query = select(PARKED.c.stream_id).distinct().where(PARKED.c.topic == topic)
+            rows = connection.execute(query.where(PARKED.c.stream_id.in_(chunk)))
+            known.update((topic, row[0]) for row in rows)
+    return [head for head in heads if head[:2] in known]
 
 
 def anything_parked(connection: Connection) -> bool:
@@ -258,6 +276,11 @@ def failed_again(connection: Connection, parked: Parked, code: str, detail: str)
         .where(PARKED.c.id == parked.id)
         .values(code=code, detail=detail, attempts=PARKED.c.attempts + 1, redrive=false())
     )
+
+
+def _chunks(items: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(items), IN_CHUNK):
+        yield items[start : start + IN_CHUNK]
 
 
 def _parked(row: Any) -> Parked:
@@ -294,4 +317,5 @@ __all__ = [
     "remove_applied",
     "request_redrive",
     "waiting_behind",
+    "with_parked",
 ]

@@ -15,15 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
-from zlib import crc32
 
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
@@ -31,28 +27,27 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     MetaData,
     String,
     Table,
     Text,
     func,
     select,
-    text,
 )
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from libs.events.envelope import event_headers
 from libs.runtime.clock import monotonic_s
 from libs.runtime.database import upsert
 from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
+from libs.runtime.logs import get_logger
 from libs.runtime.mapper import unpack_headers
+from libs.runtime.onlyone import StillOnly, nobody_else, only_one
 from libs.runtime.outbox import Outbox
 from libs.runtime.records import read_any_header_name
 from libs.runtime.store import ServiceStore
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 CHUNK_MESSAGES = 2_000
 CHECKPOINT_INTERVAL_S = 0.5
@@ -210,7 +205,7 @@ class Relay:
         self._checkpoint = _Checkpoint()
         self._saved_at_s = 0.0
         self._saved_position = -1
-        self._lock_connection: Connection | None = None
+        self._still_only: StillOnly = nobody_else
         self.active = False
         self.republished = 0
 
@@ -228,20 +223,20 @@ class Relay:
         delay_s = 0.1
         while True:
             try:
-                async with self._lock():
+                async with only_one(self._store.database, self.name) as self._still_only:
                     self.active = True
                     self._checkpoint = await self._load()
                     self._saved_position = self._checkpoint.position
-                    async with self._connected() as (producer, watcher):
-                        delay_s = 0.1
-                        await self._relay(producer, watcher)
-            except TopicLost as lost:
-                log.warning("topic_lost_republishing", relay=self.name, topic=str(lost))
-                self._checkpoint = _Checkpoint()
-                self.republished += 1
-                await self._save()
-            except (KafkaError, Transient, OSError, OperationalError, InterfaceError) as error:
-                # The last two: the connection that holds the lock is not one of `Database`.
+                    try:
+                        async with self._connected() as (producer, watcher):
+                            delay_s = 0.1
+                            await self._relay(producer, watcher)
+                    except TopicLost as lost:
+                        log.warning("topic_lost_republishing", relay=self.name, topic=str(lost))
+                        self._checkpoint = _Checkpoint()
+                        self.republished += 1
+                        await self._save()
+            except (KafkaError, Transient, OSError) as error:
                 log.warning("relay_retries", relay=self.name, error=str(error)[:300])
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
@@ -276,7 +271,7 @@ class Relay:
                     self._source.read, self._checkpoint.position, CHUNK_MESSAGES
                 )
                 if monotonic_s() - checked_at_s > TOPIC_CHECK_INTERVAL_S:
-                    await self._check_lock()
+                    await self._still_only()
                     await self._check_topics(watcher)
                     checked_at_s = monotonic_s()
                 if messages:
@@ -287,8 +282,6 @@ class Relay:
                     await self._save()
                 if len(messages) >= CHUNK_MESSAGES:
                     continue
-                if messages:
-                    await asyncio.sleep(float(__import__("os").environ.get("RP","0")))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_POLL_S)
         finally:
@@ -364,39 +357,6 @@ class Relay:
         self._saved_position = position
         self._saved_at_s = monotonic_s()
 
-    @contextlib.asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
-        """Held while this relay is the active one; waits as long as another one is."""
-        database = self._store.database
-        if database.is_sqlite:
-            path = Path(f"{database.url.database}.{self.name}.lock")
-            with path.open("w") as file:  # noqa: ASYNC230 - opened once, empty
-                while not _try_flock(file):
-                    await asyncio.sleep(0.2)
-                yield
-            return
-        key = crc32(self.name.encode())
-        autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as connection:
-            while not connection.execute(text(f"SELECT pg_try_advisory_lock({key})")).scalar():
-                await asyncio.sleep(0.5)
-            self._lock_connection = connection
-            try:
-                yield
-            finally:
-                self._lock_connection = None
-                with contextlib.suppress(SQLAlchemyError):
-                    connection.execute(text(f"SELECT pg_advisory_unlock({key})"))
-
-    async def _check_lock(self) -> None:
-        """The advisory lock lives as long as its connection. Raises Transient when it is gone."""
-        if self._lock_connection is None:
-            return
-        try:
-            await asyncio.to_thread(self._lock_connection.execute, text("SELECT 1"))
-        except SQLAlchemyError as error:
-            raise Transient("relay_lock_lost", str(error)[:200]) from error
-
 
 async def _ends(
     watcher: AIOKafkaConsumer, places: Sequence[TopicPartition]
@@ -442,11 +402,3 @@ def _partition(key: bytes | None, count: int) -> int:
 def _place(name: str) -> TopicPartition:
     topic, _, partition = name.rpartition(":")
     return TopicPartition(topic, int(partition))
-
-
-def _try_flock(file: Any) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

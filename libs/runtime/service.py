@@ -15,7 +15,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
 import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
@@ -31,13 +30,13 @@ from libs.runtime.eventstore import EventStore
 from libs.runtime.feed import Feed
 from libs.runtime.http import create_http_app
 from libs.runtime.kafka import ensure_topics, producer, wait_until_reachable
-from libs.runtime.logs import configure_logs
+from libs.runtime.logs import configure_logs, get_logger
 from libs.runtime.metrics import Metrics
 from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.store import ServiceStore
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 EXIT_BUG = 70
 REDRIVE_INTERVAL_S = 1.0
@@ -91,7 +90,9 @@ class Service:
         async def work(records: Sequence[Record]) -> int:
             report = await self.store.write(lambda c, out: applier.apply(c, out, records))
             self._count(report, records)
-            return report.parked
+            # What only waits for an event before it is healed by that event: after a topic was lost
+            # or its partitions changed there may be thousands of these, and nobody is needed.
+            return report.parked - report.waiting
 
         async def redrive() -> None:
             while True:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -46,6 +45,7 @@ from libs.runtime.commit import CommitTables, Decide, GroupCommit, Outcome
 from libs.runtime.database import upsert
 from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
+from libs.runtime.logs import get_logger
 from libs.runtime.metrics import Metrics
 from libs.runtime.store import ServiceStore
 from services.intake.domain import (
@@ -57,7 +57,7 @@ from services.intake.domain import (
     refuse_other,
 )
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 COLUMNS: Final = ("received", "ticketed", "appended", "rejected", "duplicates")
 ACCOUNTED: Final = ("ticketed", "appended", "quarantined", "rejected")

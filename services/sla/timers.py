@@ -12,15 +12,14 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import structlog
-
 from libs.runtime.clock import Clock
+from libs.runtime.logs import get_logger
 from libs.runtime.store import ServiceStore
 from services.sla.domain.instants import SECOND_US, to_us
 from services.sla.handlers import fire_due
 from services.sla.store import Books, next_timer_us
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 BATCH_TIMERS: Final = 500
 NAP_S_MIN: Final = 0.01
