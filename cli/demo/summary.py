@@ -59,6 +59,7 @@ class Summary:
     killed: list[str] = field(default_factory=list)
     restarts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    start_seconds: float = 0.0
     wall_seconds: float = 0.0
 
     @property
@@ -159,7 +160,9 @@ def show(summary: Summary) -> None:
     for problem in summary.problems:
         say(f"FAILED: {problem}")
     verdict = "all is well" if summary.ok else f"{len(summary.problems)} problems"
-    say(f"{verdict}; {summary.wall_seconds:.0f} s, seed {summary.seed}")
+    say(
+        f"{verdict}; {summary.wall_seconds:.0f} s ({summary.start_seconds:.0f} to start), seed {summary.seed}"
+    )
 
 
 def _pairs(counts: Mapping[str, int]) -> str:
