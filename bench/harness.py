@@ -269,6 +269,7 @@ class Usage:
 
     def __init__(self) -> None:
         self.used: dict[str, Used] = {}
+        self.samples = 0
         self._roots: dict[str, psutil.Process] = {}
         self._cpu: dict[int, tuple[str, float, float]] = {}
         self._over = threading.Event()
@@ -307,6 +308,7 @@ class Usage:
 
     def _sample(self) -> None:
         with self._lock:
+            self.samples += 1
             for name, root in self._roots.items():
                 with suppress(psutil.Error):
                     self._look(name, root)
