@@ -146,7 +146,8 @@ async def _other_department(world: World, case: Case, step: Step) -> None:
 
 
 async def _recategorize(world: World, agent: Agent, case: Case, etag: str | None) -> bool:
-    """It was filed wrongly: put that right, and let routing find somebody who knows about it."""
+    """It was filed wrongly: put that right, and hand it to a colleague who knows about it; if there
+    is none at work, routing will find somebody."""
     category, actor = case.script.true_category, f"agent:{agent.id}"
     body = {"category": category}
     moved = await world.change("PUT", case.id, "category", body, actor=actor, if_match=etag)
@@ -155,9 +156,27 @@ async def _recategorize(world: World, agent: Agent, case: Case, etag: str | None
     if category in agent.skills:
         return True
     note = await _note(world, agent, case, texts.NOTE_MOVED, moved.etag)
-    if note.ok:
+    colleague = _colleague(world, agent, case)
+    if note.ok and colleague:
+        holder = {"group": colleague.group, "agent": colleague.id}
+        await world.change("PUT", case.id, "assignment", holder, actor=actor)
+    elif note.ok:
         await world.change("DELETE", case.id, "assignment", actor=actor)
     return True
+
+
+def _colleague(world: World, agent: Agent, case: Case) -> Agent | None:
+    """Somebody at work who could take this case too; rather one who has nothing to do just now."""
+    script = case.script
+    able = [
+        other
+        for name, other in sorted(world.at_work.items())
+        if name != agent.id
+        and other.tiers == agent.tiers
+        and script.language in other.languages
+        and script.true_category in other.skills
+    ]
+    return min(able, key=lambda other: other.id in world.busy, default=None)
 
 
 async def _escalate(world: World, agent: Agent, case: Case, etag: str | None) -> bool:

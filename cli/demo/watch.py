@@ -106,7 +106,9 @@ def _story(event: Any) -> str:
         case t.TicketCreated():
             return f"new by {event.channel}, {event.priority}: {event.subject}"
         case t.Assigned(agent=str(agent)):
-            return f"given to {agent}" if event.decision_id else f"taken by {agent}"
+            if event.decision_id:
+                return f"given to {agent}"
+            return f"handed over to {agent}" if event.previous_agent else f"taken by {agent}"
         case t.Escalated():
             return f"escalated to tier {event.tier} ({event.cause})"
         case t.StatusChanged(status="solved"):
