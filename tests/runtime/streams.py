@@ -37,7 +37,9 @@ class HandRecord:
 
 def stream(stream_id: str, length: int) -> list[EventEnvelope]:
     """`length` chained events of one ticket."""
-    created = TicketCreated(number=1, subject="s", requester=Requester(id="r"), channel=Channel.EMAIL)
+    created = TicketCreated(
+        number=1, subject="s", requester=Requester(id="r"), channel=Channel.EMAIL
+    )
     changes = [
         PriorityChanged(priority=HIGH_LOW[i % 2], previous=HIGH_LOW[1 - i % 2])
         for i in range(1, length)
