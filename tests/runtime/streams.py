@@ -20,7 +20,7 @@ from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-HIGH_LOW = (Priority.HIGH, Priority.LOW)
+LOW_HIGH = (Priority.LOW, Priority.HIGH)
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ def stream(stream_id: str, length: int) -> list[EventEnvelope]:
         number=1, subject="s", requester=Requester(id="r"), channel=Channel.EMAIL
     )
     changes = [
-        PriorityChanged(priority=HIGH_LOW[i % 2], previous=HIGH_LOW[1 - i % 2])
+        PriorityChanged(priority=LOW_HIGH[i % 2], previous=LOW_HIGH[1 - i % 2])
         for i in range(1, length)
     ]
     events: list[Event] = [created, *changes]
