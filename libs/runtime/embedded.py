@@ -5,9 +5,9 @@ What is different from Apache Kafka, as seen with aiokafka 0.14:
 
 - Started again, it is empty: no topics, no groups. The relays publish anew from the stores.
 - No idempotent producer: InitProducerId fails with error -1.
-- Any request for the metadata of a topic makes the topic, with 4 partitions; aiokafka always asks so.
-  A consumer that is still connected after a restart may thus make topics before `ensure_topics`
-  does; they keep those 4 partitions (CreatePartitions is not supported).
+- A request for the metadata of a topic that allows it makes the topic, with 4 partitions, and keeps
+  them (CreatePartitions is not supported). Many such requests at once make it more than once, and
+  then nothing more can be written to it. aiokafka allows it always, but for `libs.runtime.client`.
 - The end offset that it tells (ListOffsets) is one behind the *first* record of the last batch, for
   good; the high watermark in a fetch's answer is right (`AIOKafkaConsumer.highwater`).
 - Reading past the end gives nothing and no error, never "offset out of range"; it takes committed

@@ -1,7 +1,7 @@
 """The Kafka edge of a consumer: polls through FastStream, retries, commits offsets, stops when told.
 
 FastStream polls batches and hands them over as they are (a parser that makes one bare message per
-batch and never looks at headers: a foreign header cannot lose a record; libs/runtime/records.py sees
+batch and never looks at headers: a foreign header cannot lose a record; libs/runtime/client.py sees
 to headers that not even the client can read). The work of a poll is done
 and committed to the database before its offsets are committed to Kafka.
 """
@@ -20,11 +20,11 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
+from libs.runtime.client import prepare_client
 from libs.runtime.clock import monotonic_s
 from libs.runtime.errors import Transient
 from libs.runtime.kafka import RewindOnNewCluster, consumer_options
 from libs.runtime.logs import get_logger
-from libs.runtime.records import read_any_header_name
 
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Feed:
 
     def attach(self, broker: KafkaBroker, bootstrap: str, *, embedded: bool) -> None:
         """Declare the subscription on a broker that has not started yet."""
-        read_any_header_name()
+        prepare_client()
         listener = RewindOnNewCluster(bootstrap, lambda: self.consumer) if embedded else None
         self.fatal = asyncio.get_running_loop().create_future()
         self._subscriber = broker.subscriber(

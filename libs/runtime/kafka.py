@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from libs.events.topics import Topic
+from libs.runtime.client import prepare_client
 from libs.runtime.clock import monotonic_s
 from libs.runtime.embedded import EMBEDDED_CLUSTER
 from libs.runtime.logs import get_logger
@@ -138,6 +139,7 @@ def producer(bootstrap: str, *, embedded: bool) -> AIOKafkaProducer:
     after a lost answer keeps order and adds nothing; on the embedded broker a resend may show twice,
     which consumers know by the sequence.
     """
+    prepare_client()
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         client_id="bitacora",
@@ -202,6 +204,7 @@ class RewindOnNewCluster(ConsumerRebalanceListener):  # type: ignore[misc]
 
 @asynccontextmanager
 async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    prepare_client()
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap,
         client_id="bitacora-admin",

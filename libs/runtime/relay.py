@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 
 from libs.events.envelope import event_headers
+from libs.runtime.client import prepare_client
 from libs.runtime.clock import monotonic_s
 from libs.runtime.database import upsert
 from libs.runtime.errors import Transient
@@ -44,7 +45,6 @@ from libs.runtime.logs import get_logger
 from libs.runtime.mapper import unpack_headers
 from libs.runtime.onlyone import StillOnly, nobody_else, only_one
 from libs.runtime.outbox import Outbox
-from libs.runtime.records import read_any_header_name
 from libs.runtime.store import ServiceStore
 
 log = get_logger(__name__)
@@ -245,7 +245,7 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
-        read_any_header_name()
+        prepare_client()
         await self._ensure_topics()
         producer = self._make_producer()
         watcher = AIOKafkaConsumer(
@@ -363,8 +363,8 @@ async def _ends(
 ) -> dict[TopicPartition, int]:
     """The ends that the broker tells. Raises TopicLost when a partition is no more, and TimeoutError.
 
-    aiokafka asks for the end of a partition that is not there again and again. One can be gone: the
-    embedded broker, started again, makes a topic with four as soon as anybody asks for it.
+    aiokafka asks for the end of a partition that is not there again and again. One can be gone when
+    a topic was made anew with fewer.
     """
     try:
         async with asyncio.timeout(TOPIC_CHECK_TIMEOUT_S):

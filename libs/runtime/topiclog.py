@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from libs.runtime.client import prepare_client
 from libs.runtime.clock import monotonic_s
-from libs.runtime.records import read_any_header_name
 
 QUIET_S = 1.0
 LINGER = 2
@@ -78,7 +78,7 @@ class TopicLog:
 @asynccontextmanager
 async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[TopicLog]:
     """The topics, at their beginning. Those that do not exist are empty. Raises KafkaError."""
-    read_any_header_name()
+    prepare_client()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
@@ -86,9 +86,9 @@ async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[To
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
     places = await _partitions(bootstrap, topics)
-    await consumer.start()
     try:
         if places:
+            await consumer.start()
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
         yield TopicLog(consumer, places)

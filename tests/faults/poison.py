@@ -59,7 +59,7 @@ def bad_messages(topic: str) -> list[Bad]:
         _bad(topic, "bad_header", ce_actor=b"\xff"),
         _bad(topic, "bad_header", ce_actor=b"a\0b"),
         Bad((None, b"junk", []), "missing_header"),
-        Bad((b"\xff", b"junk", [("\udcffce_type", b"x"), ("ce_\udcfe", None)]), "missing_header"),
+        Bad((b"\xff", b"junk", [("\udcffce_type", b"x"), ("ce_\udcfe", b"y")]), "missing_header"),
     ]
     if topic == TICKETS_COMMANDS:
         return [

@@ -48,6 +48,17 @@ def applied(desk: Desk, service: str) -> int:
     return int(desk.ask(service, query)[0][0])
 
 
+def counts(desk: Desk) -> dict[str, Any]:
+    """What must not grow when the same messages come again."""
+    positions = desk.get("reporting", "/v1/positions")["positions"]
+    return {
+        "stored": stored(desk),
+        "reported": [p["events"] for p in positions if p["topic"] == TICKETS_EVENTS],
+        "clocks": desk.ask("sla", "SELECT COUNT(*) FROM outbox WHERE stream_id IS NOT NULL"),
+        "ledger": desk.get("intake", "/v1/ledger")["total"],
+    }
+
+
 def more(measure: Callable[[], int], job: subprocess.Popen[bytes], what: str) -> None:
     """Wait until `measure` has grown, or the job is over."""
     before = measure()
@@ -108,7 +119,8 @@ def survives_poison(desk: Desk) -> None:
         wanted = codes.total() + parked_before[reader]
         until(lambda r=reader, n=wanted: len(desk.parked(r)) >= n, f"{reader} parks {wanted}")  # type: ignore[misc]
         new = desk.parked(reader)[parked_before[reader] :]
-        assert Counter((row["topic"], row["code"]) for row in new) == codes
+        found = Counter((row["topic"], row["code"]) for row in new)
+        assert found == codes, f"{reader}: {codes - found} missing, {found - codes} too many"
         assert all(row["detail"] for row in new)
     tickets.append(desk.create("after the poison"))
     desk.await_reported(tickets)

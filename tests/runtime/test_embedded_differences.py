@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.protocol.metadata import MetadataRequest
 
+from libs.runtime.client import prepare_client
 from libs.runtime.kafka import ensure_topics, producer
 from tests.backends.shared import Kafka
 from tests.runtime.test_kafka import TOPIC, produce
@@ -21,9 +23,10 @@ async def test_there_is_no_idempotent_producer(embedded_kafka: Kafka) -> None:
 
 
 async def test_asking_for_a_topic_makes_it_with_four_partitions(embedded_kafka: Kafka) -> None:
-    consumer = AIOKafkaConsumer(TOPIC.name, bootstrap_servers=embedded_kafka.bootstrap)
-    await consumer.start()
-    await consumer.stop()
+    asking = AIOKafkaAdminClient(bootstrap_servers=embedded_kafka.bootstrap)
+    await asking.start()
+    await asking._send_request(MetadataRequest([TOPIC.name], allow_auto_topic_creation=True))
+    await asking.close()
     assert await ensure_topics(embedded_kafka.bootstrap, [TOPIC]) == []
     admin = AIOKafkaAdminClient(bootstrap_servers=embedded_kafka.bootstrap)
     await admin.start()
@@ -32,6 +35,15 @@ async def test_asking_for_a_topic_makes_it_with_four_partitions(embedded_kafka: 
     finally:
         await admin.close()
     assert len(described["partitions"]) == 4
+
+
+async def test_our_clients_make_no_topic_by_asking(embedded_kafka: Kafka) -> None:
+    prepare_client()
+    consumer = AIOKafkaConsumer(TOPIC.name, bootstrap_servers=embedded_kafka.bootstrap)
+    with pytest.raises(UnknownTopicOrPartitionError):
+        await consumer.start()
+    await consumer.stop()
+    assert TOPIC.name in await ensure_topics(embedded_kafka.bootstrap, [TOPIC])
 
 
 async def test_the_end_offset_is_behind_the_first_record_of_the_last_batch(

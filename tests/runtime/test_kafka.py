@@ -55,6 +55,7 @@ def group_consumer(kafka: Kafka) -> AIOKafkaConsumer:
         group_id="test-group",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        metadata_max_age_ms=2_000,  # as in a service: a topic may be made anew
         **consumer_options(embedded=kafka.embedded),
     )
 
