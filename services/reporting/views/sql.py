@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, MetaData, Table, case
+import orjson
+from sqlalchemy import Connection, Dialect, MetaData, Table, case, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -43,6 +44,7 @@ class Save:
         self._greatest = frozenset(greatest)
         self._keep = keep
         self._compiled: dict[str, str] = {}
+        self._columns = [str(name) for name in table.c.keys()]  # noqa: SIM118 - not a dict
 
     def __call__(self, connection: Connection, rows: Sequence[RowTuple]) -> None:
         """`rows` hold the values in the order of the table's columns; keys are distinct."""
@@ -52,7 +54,12 @@ class Save:
         sql = self._compiled.get(name)
         if sql is None:
             sql = self._compiled[name] = self._compile(name)
-        connection.exec_driver_sql(sql, list(rows))
+        if name == "sqlite":
+            connection.exec_driver_sql(sql, list(rows))
+            return
+        columns = self._columns
+        written = orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows]).decode()
+        connection.exec_driver_sql(sql, (written,))
 
     def _compile(self, name: str) -> str:
         table = self._table
@@ -79,7 +86,13 @@ class Save:
             if is_sqlite
             else PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
         )
-        return str(statement.compile(dialect=dialect, column_keys=[c.name for c in table.c]))
+        columns = table.c.keys()
+        if not is_sqlite:
+            # All rows as one parameter: a quarter of the client's work per row, of several columns.
+            typed = ", ".join(f"{c.name} {c.type.compile(dialect)}" for c in table.c)
+            given = text(f"SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({typed})")  # noqa: S608 - our own names
+            statement = statement.from_select(columns, given.columns(*table.c))
+        return str(statement.compile(dialect=dialect, column_keys=columns))
 
 
 def _greater(old: Any, new: Any) -> Any:
