@@ -45,7 +45,7 @@ MEASURES: Final[tuple[Metric, ...]] = (
     Metric("handed_over", "Hand-overs", "times", "Changes from one holder to another."),
     Metric(
         "group_changed",
-        "Reassignments",
+        "Changes of group",
         "times",
         "Changes of the holding group after creation, to and from nobody included.",
     ),

@@ -128,7 +128,7 @@ def test_the_figures_on_the_page_are_those_of_the_api(served: Served, browser: B
     counters = served.api("/v1/counters", range="all")
     durations = {d["name"]: d for d in counters["durations"]}
     expect(figure(page, "open")).to_have_text(number(counters["open"]))
-    for name in ("created", "solved", "reopened", "group_changed"):
+    for name in ("created", "solved", "reopened", "handed_over"):
         expect(figure(page, name)).to_have_text(number(counters["sums"][name]))
     expect(figure(page, "first_reply")).to_have_text(duration(durations["first_reply"]["p50_s"]))
     expect(figure(page, "resolution")).to_have_text(duration(durations["resolution"]["p50_s"]))

@@ -91,7 +91,7 @@ def _facts(t: Json) -> list[tuple[str, Any]]:
         ("Closed", moment_s(t["closed_at"])),
         ("Replies", t["public_replies"]),
         ("Reopened", t["reopens"]),
-        ("Reassignments", t["group_changes"]),
+        ("Changes of group", t["group_changes"]),
         ("Hand-overs", t["hand_overs"]),
         ("Rating", word(t["rating"])),
         ("Follow-up of", t["follow_up_of"]),
