@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
 from libs.events import EventEnvelope, Malformed, decode_event
+from libs.events.registry import InvalidData
 from libs.events.ticket import Assigned, MessageAdded, TicketCreated
 from libs.events.verify import StreamVerifier
 from libs.runtime.database import Database
@@ -79,9 +81,10 @@ class Effects:
 def stored_events(events: EventStore) -> Iterator[EventEnvelope]:
     """Every event of an event store, in order of position."""
     position = 0
-    while batch := events.read_log(position, CHUNK):
-        yield from batch
-        position = batch[-1].position
+    while batch := events.read_frames(position, CHUNK):
+        for at, stream_id, sequence, type_name, meta, data in batch:
+            yield _envelope(events.source, type_name, stream_id, sequence, at, meta, data)
+        position = batch[-1][0]
 
 
 def outbox_events(database: Database, source: str) -> Iterator[tuple[str, EventEnvelope]]:
@@ -97,19 +100,56 @@ def outbox_events(database: Database, source: str) -> Iterator[tuple[str, EventE
         if not rows:
             return
         for row in rows:
-            yield (
-                row.topic,
-                envelope_of(
-                    source=source,
-                    type_name=row.type,
-                    stream_id=row.stream_id,
-                    sequence=row.sequence,
-                    position=row.position,
-                    meta=bytes(row.meta),
-                    data=bytes(row.data),
-                ),
-            )
+            place = (row.type, row.stream_id, row.sequence, row.position)
+            yield row.topic, _envelope(source, *place, bytes(row.meta), bytes(row.data))
         position = rows[-1].position
+
+
+def _envelope(
+    source: str,
+    type_name: str,
+    stream_id: str,
+    sequence: int,
+    position: int,
+    meta: bytes,
+    data: bytes,
+) -> EventEnvelope:
+    """The stored event; where its frame was damaged beyond reading, one whose hash cannot fit."""
+    try:
+        return envelope_of(
+            source=source,
+            type_name=type_name,
+            stream_id=stream_id,
+            sequence=sequence,
+            position=position,
+            meta=meta,
+            data=data,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        no_time = datetime.min.replace(tzinfo=UTC)
+        return EventEnvelope(
+            source=source,
+            type=type_name,
+            stream_id=stream_id,
+            sequence=sequence,
+            position=position,
+            time=no_time,
+            recorded_time=no_time,
+            actor="",
+            correlation_id="",
+            causation_id="",
+            previous_hash="",
+            hash="unreadable",
+            data=data,
+        )
+
+
+def event_of(envelope: EventEnvelope) -> Any:
+    """The decoded event; None when it was damaged (its hash tells that, too)."""
+    try:
+        return envelope.event
+    except InvalidData:
+        return None
 
 
 class LogReader:
@@ -138,7 +178,7 @@ class LogReader:
 
 def note_effects(effects: Effects, envelope: EventEnvelope) -> None:
     """Count what `envelope`, a ticket event, says was done."""
-    event = envelope.event
+    event = event_of(envelope)
     if isinstance(event, TicketCreated):
         effects.created += 1
         effects.numbers[event.number] += 1

@@ -24,6 +24,7 @@ from cli.invariants import (
     check_ledger,
     check_sequences,
     check_topics,
+    event_of,
     note_effects,
     outbox_events,
     read_ledger,
@@ -106,7 +107,7 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
                 reader.take(topic, envelope, later=envelope.position > heads[name])
                 if topic == TICKETS_EVENTS:
                     note_effects(effects, envelope)
-                if isinstance(envelope.event, SlaBreached):
+                if isinstance(event_of(envelope), SlaBreached):
                     breaches[_clock(envelope.stream_id, envelope.event)] += 1
                 tick(done)
     finally:
