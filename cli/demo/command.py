@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.demo.run import BEGIN, Run, Wishes, load_per_cpu, log_dir
+from cli.demo.run import BEGIN, Run, Stopped, Wishes, load_per_cpu, log_dir
 from cli.demo.summary import Summary, as_document, show
 from cli.output import FAILED, CommandError, JsonFlag, UsageError, print_json, say
 from cli.system import AlreadyRunning, BrokerUnavailable, Options, StartFailed
@@ -90,13 +90,16 @@ def demo(
         wishes = replace(wishes, until=_instant(until))
     elif minutes_of_wall is not None:
         wishes = replace(wishes, wall_s=minutes_of_wall * 60, close_by_s=None)
-    ok = False
+    failed = True
     try:
         summary = asyncio.run(_run(wishes))
-        ok = summary.ok
+        failed = not summary.ok
+    except Stopped:
+        failed = False
+        raise
     finally:
         # What failed is worth looking at.
-        if made and (ok or not log_dir(place).exists()) and not keep:
+        if made and not keep and not (failed and log_dir(place).exists()):
             shutil.rmtree(place, ignore_errors=True)
         elif made:
             say(f"files and logs are kept in {place}")
@@ -104,7 +107,7 @@ def demo(
         print_json(as_document(summary))
     else:
         show(summary)
-    if not ok:
+    if failed:
         raise typer.Exit(FAILED)
 
 
@@ -125,7 +128,7 @@ async def _run(wishes: Wishes) -> Summary:
     except (AlreadyRunning, BrokerUnavailable, StartFailed) as error:
         raise CommandError(str(error)) from None
     except asyncio.CancelledError:
-        raise CommandError("stopped before it was verified") from None
+        raise Stopped("stopped before it was verified") from None
 
 
 def _rate() -> float:

@@ -51,6 +51,10 @@ CHAOS_S: Final = 120.0
 """Over how long the services are killed in a run without an end."""
 
 
+class Stopped(CommandError):
+    """Somebody pressed Ctrl-C before there was anything to sum up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """`wall_s`: real seconds for which the desk is open, None: until Ctrl-C. `until`: or until this
@@ -77,14 +81,14 @@ class Run:
     killed: list[str] = field(default_factory=list)
 
     async def __call__(self) -> Summary:
-        """Raises what System.start raises, and CommandError."""
+        """Raises what System.start raises, Stopped, and other CommandErrors."""
         wishes = self.wishes
         epoch = RealClock().now() + timedelta(seconds=_lead_in_s(wishes.system.kafka))
         clock = AcceleratedClock(BEGIN, epoch, wishes.rate)
         system = System(_with_clock(wishes.system, clock), say)
         say(f"starting the services; one second will be {wishes.rate / 60:.1f} simulated minutes …")
         try:
-            await system.start()
+            await self._start(system)
             start_s = monotonic_s() - self.began_s
             if clock.now() > BEGIN + LATE:
                 local = clock.now().astimezone(ZONE)
@@ -98,6 +102,19 @@ class Run:
             await system.stop()
         summary.wall_seconds = round(monotonic_s() - self.began_s, 1)
         return summary
+
+    async def _start(self, system: System) -> None:
+        starting = asyncio.create_task(system.start())
+        stopping = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                raise Stopped("stopped before the desk was open")
+            await starting
+        finally:
+            stopping.cancel()
+            starting.cancel()
+            await asyncio.wait([starting, stopping])
 
     async def _on(self, system: System, clock: AcceleratedClock) -> Summary:
         state = system.state
@@ -128,7 +145,7 @@ class Run:
             await _ask_services(summary, world)
             summary.restarts = _restarts(system, summary, self.killed)
             summary.take_calls(api.calls)
-            summary.judge()
+            summary.judge(interrupted=self.stop.is_set())
             return summary
         finally:
             await api.close()

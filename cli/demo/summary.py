@@ -98,10 +98,10 @@ class Summary:
                 why = check.detail or "; ".join(check.problems[:3])
                 self.problems.append(f"{check.name} ({check.title}) {check.state}: {why}")
 
-    def judge(self) -> None:
-        """Did anything happen, and do those who counted agree?"""
+    def judge(self, *, interrupted: bool = False) -> None:
+        """Did anything happen (unless somebody ended it early), and do those who counted agree?"""
         for name in MUST_HAPPEN:
-            if not getattr(self, name):
+            if not getattr(self, name) and not interrupted:
                 self.problems.append(f"nothing happened: {name.replace('_', ' ')} is 0")
         if self.unsettled:
             self.problems.append(f"still under way: {self.unsettled}")
