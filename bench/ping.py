@@ -21,10 +21,15 @@ from libs.runtime.kafka import ensure_topics
 
 HOPS = 3
 FETCH_WAIT_MS = 250
+WARM_UP_S = 1.0
+"""Of new topics: clients learn who leads them."""
 
 
 async def ping(bootstrap: str, *, per_second: float, seconds: float, run: str) -> list[float]:
-    """Milliseconds of each message from send to sight. Raises TimeoutError when one is lost."""
+    """Milliseconds of each message from send to sight, after a second to warm up.
+
+    Raises TimeoutError when one is lost.
+    """
     topics = [f"bench.{run}.{hop}" for hop in range(HOPS)]
     await ensure_topics(bootstrap, [Topic(name, "bench", "pings") for name in topics])
     sent: dict[bytes, float] = {}
@@ -45,7 +50,7 @@ async def ping(bootstrap: str, *, per_second: float, seconds: float, run: str) -
                 tasks.append(asyncio.create_task(_observe(consumer, seen)))
         try:
             begun_s = now_s()
-            for number in range(round(per_second * seconds)):
+            for number in range(round(per_second * (seconds + WARM_UP_S))):
                 await asyncio.sleep(begun_s + number / per_second - now_s())
                 key = b"%d" % number
                 sent[key] = now_s()
@@ -60,7 +65,7 @@ async def ping(bootstrap: str, *, per_second: float, seconds: float, run: str) -
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-    return waits_ms
+    return waits_ms[round(per_second * WARM_UP_S) :]
 
 
 async def _producer(stack: AsyncExitStack, bootstrap: str) -> Any:

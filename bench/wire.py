@@ -20,6 +20,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._buffer = b""
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self.closed = False
 
     @staticmethod
     async def open(port: int) -> Connection:
@@ -44,11 +45,14 @@ class Connection(asyncio.Protocol):
             answer.set_result((int(head[9:12]), body))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("the server hung up"))
 
     async def post(self, body: bytes) -> tuple[int, bytes]:
         """Post a ticket; (status, body). Raises OSError when the connection breaks."""
+        if self.closed:
+            raise ConnectionError("the server hung up before")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(
             b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -61,25 +65,27 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections that are opened as needed and used again."""
+    """Connections that are opened as needed and used again while the server keeps them open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._free: list[Connection] = []
-        self._all: list[Connection] = []
+        self.connections: list[Connection] = []
 
     async def post(self, body: bytes) -> tuple[int, bytes]:
-        if self._free:
+        while self._free:
             connection = self._free.pop()
+            if not connection.closed:
+                break
         else:
             connection = await Connection.open(self._port)
-            self._all.append(connection)
+            self.connections.append(connection)
         answer = await connection.post(body)
         self._free.append(connection)
         return answer
 
     def close(self) -> None:
-        for connection in self._all:
+        for connection in self.connections:
             connection.close()
 
 

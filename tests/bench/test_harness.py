@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -187,3 +188,25 @@ def test_folded_stacks_are_summed(tmp_path: Path) -> None:
     found = summary(file)
     assert found["self"] == {"b": 1.5, "a": 0.5}
     assert found["total"] == {"main": 2.0, "a": 1.5, "b": 1.5}
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    connections = 0
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    async with server, pool(server.sockets[0].getsockname()[1]) as http:
+        for number in (1, 2):
+            assert await asyncio.wait_for(http.post(b"{}"), 10) == (201, b"ok")
+
+            async def gone() -> bool:
+                return all(one.closed for one in http.connections)
+
+            await until(gone, within_s=10, every_s=0.005, what="the end of the connection")
+            assert connections == number
