@@ -128,6 +128,11 @@ async def _to_the_beginning(bootstrap: str) -> None:
             await consumer.stop()
 
 
+def test_a_ticket_that_no_topic_would_take_is_refused(cluster: Restartable) -> None:
+    work.takes_what_a_topic_takes(cluster.desk)
+    cluster.desk.verified()
+
+
 def test_poison_on_every_topic_is_parked_and_all_else_flows_on(cluster: Restartable) -> None:
     work.survives_poison(cluster.desk)
 

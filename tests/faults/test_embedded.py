@@ -105,6 +105,11 @@ def test_all_topics_published_a_second_time_change_nothing(desk: Desk) -> None:
     assert work.counts(desk) == before
 
 
+def test_a_ticket_that_no_topic_would_take_is_refused(desk: Desk) -> None:
+    work.takes_what_a_topic_takes(desk)
+    desk.verified()
+
+
 def test_poison_on_every_topic_is_parked_and_all_else_flows_on(desk: Desk) -> None:
     work.survives_poison(desk)
 

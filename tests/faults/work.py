@@ -168,3 +168,25 @@ def heals_a_gap(desk: Desk) -> None:
     send_to(desk.state.bootstrap, [(TICKETS_EVENTS, first)])
     until(lambda: desk.reported(ticket).get("sequence") == 2, "both are applied")
     until(lambda: not waiting(), "nothing waits any more")
+
+
+def takes_what_a_topic_takes(desk: Desk) -> None:
+    """A ticket nearly as large as a message may be goes its way; one that no topic would take is
+    refused, and stops nobody."""
+    large = desk.create("large", custom_fields={f"field {n}": "á" * 40_000 for n in range(10)})
+    command: dict[str, Any] = {
+        "command_id": str(uuid4()),
+        "ticket_id": str(uuid4()),
+        "type": "CreateTicket",
+        "actor": "system",
+        "data": {
+            "subject": "too large",
+            "requester": {"id": "r-1"},
+            "custom_fields": {f"field {n}": "x" * 99_000 for n in range(10)},
+        },
+    }
+    answer = desk.send("intake", "POST", "/v1/commands/batch", commands=[command])
+    (result,) = answer["results"]
+    assert (result["status"], result["code"]) == ("rejected", "event_too_large")
+    desk.await_reported([large, desk.create("small")])
+    assert desk.history(command["ticket_id"]) == []
