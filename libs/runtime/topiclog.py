@@ -79,13 +79,14 @@ class TopicLog:
 async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[TopicLog]:
     """The topics, at their beginning. Those that do not exist are empty. Raises KafkaError."""
     prepare_client()
+    # Before the consumer is made: when Kafka does not answer, there is none that must be closed.
+    places = await _partitions(bootstrap, topics)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
-    places = await _partitions(bootstrap, topics)
     try:
         if places:
             await consumer.start()
@@ -99,8 +100,8 @@ async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[To
 async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
     """Asked of the broker: a consumer knows the partitions of what it has subscribed to only."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         # Only topics that are there are described: asking for another could make it.
         there = set(await admin.list_topics())
         wanted = [topic for topic in topics if topic in there]
