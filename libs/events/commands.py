@@ -38,7 +38,7 @@ class CreateTicket(Command):
     """`status`, `substatus`, `group`, `agent`, `imported_from` and `external_ref` are for imports
     only (actor `import:…`); anybody else who sets one is refused."""
 
-    subject: Annotated[Line, PersonalData("requester.id")] = Field(min_length=1)
+    subject: Annotated[Line, PersonalData("requester.id")] = Field(min_length=1, pattern=r"\S")
     description: Annotated[Text, PersonalData("requester.id")] = ""
     requester: Annotated[Requester, BeforeValidator(_known_fields_only)]
     channel: Channel = Channel.API

@@ -44,7 +44,7 @@ from libs.runtime.commandlog import (
     say_rejection,
 )
 from libs.runtime.database import upsert
-from libs.runtime.errors import Rejected, Transient
+from libs.runtime.errors import Poison, Rejected, Transient
 from libs.runtime.eventstore import EventStore
 from libs.runtime.logs import get_logger
 from libs.runtime.mapper import StoredFrame, record_event
@@ -294,6 +294,9 @@ class GroupCommit:
         try:
             events = self._decide(envelope, head.state, now, batch.next_number)
             outcome = self._record(batch, envelope, head, events, now)
+        except Poison as bad:
+            no = Rejected(bad.code, bad.detail, status=bad.status)
+            outcome = refused(envelope, no, head.sequence)
         except self._refusals as refusal:
             outcome = refused(envelope, refusal, head.sequence)  # type: ignore[arg-type]
         except Exception as error:

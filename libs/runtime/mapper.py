@@ -16,9 +16,10 @@ from datetime import datetime
 
 from pydantic_core import from_json, to_json
 
-from libs.events import Event, EventEnvelope, parse_time
+from libs.events import EVENTS, Event, EventEnvelope, InvalidData, parse_time
 from libs.events.chain import chain_hash
 from libs.events.envelope import format_time
+from libs.runtime.errors import Poison
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,17 @@ class StoredFrame:
 
 
 def protect(event: Event) -> bytes:
-    """The event's JSON with every marked field as it may be stored (today: as it is)."""
-    return event.model_dump_json(exclude_defaults=True).encode()
+    """The event's JSON with every marked field as it may be stored (today: as it is).
+
+    Raises Poison for what no reader could decode again: the store is strict, because what it holds
+    it holds for ever.
+    """
+    data = event.model_dump_json(exclude_defaults=True).encode()
+    try:
+        EVENTS.decode(event.TYPE, data)
+    except InvalidData as error:
+        raise Poison("not_recordable", str(error)[:300]) from error
+    return data
 
 
 def record_event(

@@ -29,7 +29,7 @@ class RequesterBody(Body):
 class NewTicket(Body):
     """A support request. Only `subject` and `requester.id` are needed."""
 
-    subject: Line = Field(min_length=1)
+    subject: Line = Field(min_length=1, pattern=r"\S")
     description: Text = ""
     requester: RequesterBody
     channel: Channel = Channel.API

@@ -41,6 +41,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "requester's field": {"requester": {"id": "ana", "admin": True}},
     "no requester id": {"requester": {"name": "Ana"}},
     "empty subject": {"subject": ""},
+    "blank subject": {"subject": "  "},
     "long subject": {"subject": "x" * 501},
     "long description": {"description": "x" * 100_001},
     "priority": {"priority": "urgent"},
@@ -262,3 +263,17 @@ async def test_what_is_no_batch(intake: Intake, body: Any, code: str) -> None:
 async def test_an_empty_batch_is_fine(intake: Intake) -> None:
     answer = await intake.call("POST", "/v1/commands/batch", {"commands": []})
     assert answer.json() == {"results": [], "accepted": 0, "duplicates": 0, "rejected": 0}
+
+
+@pytest.mark.parametrize("name", ["%00", "a%00b", "a%0Ab"])
+async def test_a_field_name_that_could_not_be_read_again(intake: Intake, name: str) -> None:
+    ticket_id = await intake.create()
+    path = f"/v1/tickets/{ticket_id}/custom-fields/{name}"
+    answer = await intake.call("PUT", path, {"value": "17"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_field_name")
+    assert (await intake.ticket(ticket_id))["sequence"] == 1
+
+
+async def test_a_number_too_long_to_be_one(intake: Intake) -> None:
+    answer = await intake.http.get("/v1/tickets/by-number/" + "9" * 5_000)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_ticket")

@@ -146,3 +146,12 @@ async def test_the_counts_agree(intake: Intake) -> None:
             select(func.count()).select_from(intake.tables.command_log)
         ).scalar()
     assert (stored, logged, intake.events.last_position()) == (30, 30, 30)
+
+
+async def test_what_no_reader_could_decode_is_never_stored(intake: Intake) -> None:
+    outcomes = await intake.commit.submit_many([create(subject="a\x00b"), create()])
+    assert [(o.status, o.code) for o in outcomes] == [
+        ("rejected", "not_recordable"),
+        ("accepted", ""),
+    ]
+    assert intake.events.last_position() == 1
