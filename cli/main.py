@@ -73,7 +73,7 @@ class _Bitacora(TyperGroup):
             code = exit_code_of(error)
             if code is None:
                 raise  # a bug: its traceback helps whoever mends it
-            complain(getattr(error, "detail", None) or str(error))
+            complain(error.detail if isinstance(error, Failure) else str(error))
             raise typer.Exit(code) from None
 
 

@@ -46,12 +46,16 @@ def survey(
     """Reads the whole file and checks every row; nothing has been sent yet.
 
     `progress` is told the number of rows now and then. Raises BadRow at the first broken row unless
-    those are skipped, and BadFile when nothing remains.
+    those are skipped, at one whose case cannot be told even then, and BadFile when nothing remains.
     """
-    bad = BadRows(skip=skip_bad_rows)
+    bad = BadRows(table.path, skip=skip_bad_rows)
+    doubtful: dict[str, BadRow] = {}
 
-    def on_bad(broken: BadRow) -> None:
-        bad.add(broken)
+    def on_bad(broken: BadRow, cells: Cells) -> None:
+        case = _case_of_broken(translator, cells, len(table.columns))
+        bad.add(BadRow(broken.line, broken.detail, case=case))
+        if case is not None and len(cells) != len(table.columns):
+            doubtful.setdefault(case, broken)
 
     seen: set[str] = set()
     together, last, count = True, None, 0
@@ -68,6 +72,11 @@ def survey(
         count += 1
         if count % 5_000 == 0:
             progress(count)
+    for name, doubt in doubtful.items():
+        # Cells may have moved, or the row may have been cut off: only a case that other rows have
+        # as well is surely the one that this row says.
+        if name not in seen:
+            raise bad.unknown_case(doubt)
     translator.finish_check()
     cases = len(seen - bad.cases)
     if cases == 0:
@@ -93,6 +102,16 @@ def window(
     """From the `first` case (counted from 1), at most `limit` of them."""
     start = max(first, 1) - 1
     return islice(iter(groups), start, None if limit is None else start + limit)
+
+
+def _case_of_broken(translator: Translator, cells: Cells, width: int) -> str | None:
+    """None when it cannot be told, as in a row with an open quote, which swallows those after it."""
+    if len(cells) != width and any("\n" in cell or "\r" in cell for cell in cells):
+        return None
+    case = translator.case_of(cells)
+    if case is None or "\0" in case or any("\ud800" <= char <= "\udfff" for char in case):
+        return None
+    return case
 
 
 def _adjacent(rows: Iterator[Row], translator: Translator) -> Iterator[CaseRows]:

@@ -14,6 +14,8 @@ That nothing runs at all is cli.output.NotRunning (3), as everywhere.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cli.output import FAILED, UNREACHABLE, USAGE, CommandError
 
 
@@ -27,10 +29,14 @@ class BadFile(ImportProblem):
 
 
 class BadRow(BadFile):
-    """`line` is the number of the row's first line in the file, from 1; `case` when it is known."""
+    """`line` is the number of the row's first line in the file, from 1; `case` when it is known;
+    `path` where the file is not named by whoever reports it."""
 
-    def __init__(self, line: int, detail: str, *, case: str | None = None) -> None:
-        super().__init__(f"line {line}: {detail}")
+    def __init__(
+        self, line: int, detail: str, *, case: str | None = None, path: Path | None = None
+    ) -> None:
+        where = f"line {line}" if path is None else f"{path}: line {line}"
+        super().__init__(f"{where}: {detail}")
         self.line = line
         self.detail = detail
         self.case = case

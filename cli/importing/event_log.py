@@ -93,7 +93,8 @@ class EventLog:
         return Picker(tuple(self._at[name] for name in columns), join, self._missing)
 
     def case_of(self, cells: Cells) -> str | None:
-        return self._case(cells)
+        """None also for a row that is too short to say it."""
+        return self._case(cells) if len(cells) > max(self._case.indexes) else None
 
     # ------------------------------------------------------------------ the first reading
 
@@ -105,7 +106,8 @@ class EventLog:
         if case is None:
             raise BadRow(line, f"no case: {', '.join(self._mapping.case.column)} is empty")
         if len(case) > WORD_LIMIT:
-            raise BadRow(line, f"case: {len(case)} characters; at most {WORD_LIMIT} are possible")
+            detail = f"case: {len(case)} characters; at most {WORD_LIMIT} are possible"
+            raise BadRow(line, detail, case=case)
         try:
             self._moment(cells)
             self._created_moment(cells)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from cli.importing.errors import BadRow
@@ -49,9 +51,11 @@ class Counts:
 
 class BadRows:
     """Broken rows. Not `skip`: the first one is raised. `skip`: they are counted, and the cases that
-    they belong to are left out, for a history with a hole is none."""
+    they belong to are left out, for a history with a hole is none. A broken row of which nobody can
+    say to what case it belongs is always raised: any case could be the one with the hole."""
 
-    def __init__(self, *, skip: bool) -> None:
+    def __init__(self, path: Path, *, skip: bool) -> None:
+        self._path = path
         self._skip = skip
         self.count = 0
         self.first: list[BadRow] = []
@@ -59,19 +63,30 @@ class BadRows:
 
     def add(self, bad: BadRow) -> None:
         if not self._skip:
-            raise BadRow(
-                bad.line,
-                f"{bad.detail}. Nothing was sent. Mend the file, or leave such rows out with "
-                "--skip-bad-rows.",
-                case=bad.case,
+            raise self._final(
+                bad, "Nothing was sent. Mend the file, or leave such rows out with --skip-bad-rows."
             )
+        if bad.case is None:
+            raise self.unknown_case(bad)
         self.count += 1
         if len(self.first) < LISTED:
             self.first.append(bad)
-        if bad.case is not None:
-            self.cases.add(bad.case)
+        self.cases.add(bad.case)
 
-    def ignore(self, _: BadRow) -> None:
+    def unknown_case(self, bad: BadRow) -> BadRow:
+        """The error for a row that cannot be skipped."""
+        return self._final(
+            bad,
+            "Nothing was sent. It cannot be told which case this row belongs to, so "
+            "--skip-bad-rows cannot leave that case out: mend this row in the file.",
+        )
+
+    def _final(self, bad: BadRow, advice: str) -> BadRow:
+        end = "" if bad.detail.endswith((".", "?", "!")) else "."
+        detail = f"{bad.detail}{end} {advice}"
+        return BadRow(bad.line, detail, case=bad.case, path=self._path)
+
+    def ignore(self, _bad: BadRow, _cells: Sequence[str]) -> None:
         """For the second reading of a file: the first one has told them all."""
 
 

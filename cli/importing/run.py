@@ -20,6 +20,7 @@ from cli.importing.compare import (
     outcome_of_json,
     outcome_of_ticket,
 )
+from cli.importing.errors import BadFile
 from cli.importing.offline import Rehearsal
 from cli.importing.report import Sent, bad_rows_json, counts_json
 from cli.importing.table import Table
@@ -125,6 +126,11 @@ class Import:
             skip_bad_rows=self._options.skip_bad_rows,
             progress=self._progress.at,
         )
+        if self._options.first > found.cases:
+            raise BadFile(
+                f"{self._table.path}: --from {self._options.first} is beyond the last case; "
+                f"{found.cases} cases can be imported. Nothing was sent."
+            )
         result = Result(found, self._translator)
         result.stages_s["check_file"] = monotonic_s() - begun
         if intake is None:

@@ -22,7 +22,8 @@ CELL_LIMIT: Final = 10_000_000
 Cells = list[str]
 Row = tuple[int, Cells]
 """The number of the row's first line in the file, and its cells."""
-OnBad = Callable[[BadRow], None]
+OnBad = Callable[[BadRow, Cells], None]
+"""Takes a row that is broken as such, and its cells as far as there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Table:
                 if wrong is None:
                     yield line, cells
                 elif cells:  # an empty line is no row
-                    on_bad(BadRow(line, wrong, case=None))
+                    on_bad(BadRow(line, wrong), cells)
                 line = lines_read() + 1
 
     @contextmanager
@@ -108,7 +109,9 @@ class Table:
                         yield from reader
                     except csv.Error as error:
                         raise BadRow(
-                            skipped + reader.line_num, f"this is not CSV: {error}"
+                            skipped + reader.line_num,
+                            f"this is not CSV: {error}",
+                            path=self.path,
                         ) from error
 
                 yield lambda: skipped + reader.line_num, rows()

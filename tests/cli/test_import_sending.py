@@ -235,6 +235,20 @@ def test_a_bad_file_ends_with_code_2(tmp_path: Path) -> None:
     assert "no column 'number'" in err
 
 
+def test_a_broken_row_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", csv_text(incident()) + "INC1,short\n")
+    code, out, err = run("servicenow", str(path), "--dry-run")
+    assert (code, out) == (2, "")
+    assert f"{path}: line 3: 2 cells" in err
+    assert "one too many? Nothing was sent. Mend the file" in err
+
+
+def test_beginning_beyond_the_last_case_is_refused() -> None:
+    code, out, err = run("servicenow", str(SAMPLE), "--dry-run", "--from", "301")
+    assert (code, out) == (2, "")
+    assert "--from 301 is beyond the last case; 300 cases" in err
+
+
 def test_broken_rows_are_reported_and_their_cases_left_out(tmp_path: Path) -> None:
     rows = [*incident(), *incident(number="INC2", priority="none")]
     path = write(tmp_path / "log.csv", csv_text(rows))

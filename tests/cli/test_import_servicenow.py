@@ -306,9 +306,30 @@ def test_the_line_of_a_row_counts_lines_inside_of_quotes(tmp_path: Path) -> None
 
 def test_cases_with_a_broken_row_are_left_out_when_asked(tmp_path: Path) -> None:
     good, bad = incident(), incident({"priority": "none"}, {}, number="INC2")
-    path = write(tmp_path / "log.csv", csv_text([*good, *bad]) + "too,short\n\n")
+    path = write(tmp_path / "log.csv", csv_text([*good, *bad]) + "INC2,short\n\n")
     table, translator = servicenow(path)
     assert list(translate(table, translator, skip_bad_rows=True)) == ["INC1"]
+
+
+@pytest.mark.parametrize("broken", ["INC2,short", "INC2" + "," * 40, "INC2,a\0b" + "," * 34])
+def test_a_row_that_is_broken_as_such_takes_its_whole_case_out(tmp_path: Path, broken: str) -> None:
+    text = csv_text([*incident(), *incident(number="INC2"), *incident(number="INC3")])
+    path = write(tmp_path / "log.csv", text + broken + "\n")
+    table, translator = servicenow(path)
+    assert list(translate(table, translator, skip_bad_rows=True)) == ["INC1", "INC3"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["?,short", "IN", "IN\0C1" + "," * 35, "," * 35, 'INC1,"open,quote\nINC2,New,true'],
+    ids=["no-number", "cut-off", "zero-byte", "empty", "open-quote"],
+)
+def test_a_broken_row_of_no_known_case_cannot_be_skipped(tmp_path: Path, broken: str) -> None:
+    text = csv_text([*incident(), *incident(number="INC2")])
+    path = write(tmp_path / "log.csv", text + broken + "\n")
+    with pytest.raises(BadRow, match=r"log\.csv: line 4: .* mend this row") as caught:
+        translate(*servicenow(path), skip_bad_rows=True)
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
