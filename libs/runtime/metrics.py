@@ -46,32 +46,9 @@ class Metrics:
             buckets=SIZES,
             registry=on,
         )
-        self.commit_seconds = Histogram(
-            "bitacora_commit_seconds",
-            "Time of one write transaction.",
-            buckets=SECONDS,
-            registry=on,
-        )
         self.relay_backlog_events = Gauge(
             "bitacora_relay_backlog_events",
             "Committed messages that the broker has not acknowledged.",
-            registry=on,
-        )
-        self.relay_oldest_seconds = Gauge(
-            "bitacora_relay_oldest_seconds",
-            "Age of the oldest such message; 0 when there is none.",
-            registry=on,
-        )
-        self.relay_sent = Counter(
-            "bitacora_relay_sent_total",
-            "Messages that the broker acknowledged.",
-            ("topic",),
-            registry=on,
-        )
-        self.relay_republished = Counter(
-            "bitacora_relay_republished_total",
-            "Messages sent again because their topic had lost them.",
-            ("topic",),
             registry=on,
         )
         self.consumer_lag_records = Gauge(
@@ -106,9 +83,6 @@ class Metrics:
             "Streams that were held because an event was missing.",
             ("topic",),
             registry=on,
-        )
-        self.held_streams = Gauge(
-            "bitacora_held_streams", "Streams that wait for a missing event.", registry=on
         )
         self.parked = Counter(
             "bitacora_parked_total", "Messages that were parked.", ("topic", "code"), registry=on
