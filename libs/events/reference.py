@@ -130,10 +130,19 @@ def _type(field: Schema) -> str:
         limit = f" (at most {field['maxItems']})" if "maxItems" in field else ""
         return f"list{limit} of {_type(field['items'])}"
     if kind == "object":
-        return f"map of text to {_type(field['additionalProperties'])}"
+        values = field["additionalProperties"]
+        if values is True:
+            return "map of text to any value"
+        return f"map of {_type({'type': 'string', **_names(field)})} to {_type(values)}"
     if field.get("format") == "date-time":
         return "time"
     return _scalar(field)
+
+
+def _names(field: Schema) -> Schema:
+    """What the keys of a map are limited to, if it is to certain words."""
+    names: Schema = field.get("propertyNames", {})
+    return {word: names[word] for word in ("$ref", "enum") if word in names}
 
 
 def _scalar(field: Schema) -> str:
