@@ -9,7 +9,7 @@ from services.sla.api import create_lists, create_router
 from services.sla.config import SlaSettings
 from services.sla.handlers import TOPICS, TicketEvents
 from services.sla.store import Books, metadata, seed
-from services.sla.timers import Timers
+from services.sla.timers.task import Timers
 
 
 def build(settings: SlaSettings) -> Service:

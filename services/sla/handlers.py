@@ -19,6 +19,7 @@ from services.sla.domain.facts import event_of, stream_of
 from services.sla.domain.instants import to_datetime, to_us
 from services.sla.domain.policy import Book
 from services.sla.domain.ticket import Cause, TicketClocks, advance, expire
+from services.sla.timers.table import due_timers, next_timer_us
 
 TOPICS: Final = (TICKETS_EVENTS,)
 ACTOR: Final = "service:sla"
@@ -74,7 +75,7 @@ def fire_due(
     the instant at which it was due, however late it is stated.
     """
     book = books.read(connection)
-    ids = store.due_timers(connection, now_us, limit)
+    ids = due_timers(connection, now_us, limit)
     before = store.load(connection, ids, skip_locked=True)
     after: dict[str, TicketClocks] = {}
     stated = 0
@@ -83,7 +84,7 @@ def fire_due(
         say(outgoing, ticket_id, facts, _last_cause(ticket_id, ticket), book, live=ticket.live)
         stated += len(facts)
     store.save(connection, before, after)
-    return stated, store.next_timer_us(connection)
+    return stated, next_timer_us(connection)
 
 
 def say(

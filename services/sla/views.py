@@ -10,7 +10,8 @@ from libs.events import format_time
 from services.sla.domain.clocks import Clock, breached, terms_of, used_us
 from services.sla.domain.instants import SECOND_US, to_datetime
 from services.sla.domain.policy import Book
-from services.sla.store import calendars, decode, policies, tickets, timers
+from services.sla.store import calendars, decode, policies, tickets
+from services.sla.timers.table import timers
 
 
 def clocks_of(

@@ -19,6 +19,7 @@ from libs.runtime.store import ServiceStore
 from services.sla import store as s
 from services.sla.domain.instants import to_us
 from services.sla.handlers import TicketEvents, fire_due
+from services.sla.timers.table import timers
 from tests.sla.desk import MONDAY
 
 
@@ -93,9 +94,7 @@ class Bench:
         ]
 
     def timers(self) -> list[tuple[str, str, int]]:
-        query = select(s.timers.c.metric, s.timers.c.kind, s.timers.c.at_us).order_by(
-            s.timers.c.at_us
-        )
+        query = select(timers.c.metric, timers.c.kind, timers.c.at_us).order_by(timers.c.at_us)
         found: list[tuple[str, str, int]] = self.read(
             lambda c: [tuple(row) for row in c.execute(query)]
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from libs.events import sla as e
 from libs.runtime.clock import AcceleratedClock
 from services.sla.domain.instants import to_us
-from services.sla.timers import Timers
+from services.sla.timers.task import Timers
 from tests.sla.bench import Bench, until
 from tests.sla.desk import Stream, at, created, reply
 

@@ -17,7 +17,8 @@ from libs.runtime.logs import get_logger
 from libs.runtime.store import ServiceStore
 from services.sla.domain.instants import SECOND_US, to_us
 from services.sla.handlers import fire_due
-from services.sla.store import Books, next_timer_us
+from services.sla.store import Books
+from services.sla.timers.table import next_timer_us
 
 log = get_logger(__name__)
 

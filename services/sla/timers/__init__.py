@@ -1,0 +1,1 @@
+"""Durable timers: `table` keeps them, `task` fires them."""
