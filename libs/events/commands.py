@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from libs.events.base import (
     Channel,
@@ -22,6 +22,9 @@ from libs.events.base import (
 )
 from libs.events.registry import COMMANDS
 from libs.events.ticket import AuthorKind, EscalationCause, LinkKind, Requester, Visibility
+
+WordOrNone = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
+"""A `Word`, or empty: nothing of the kind."""
 
 
 def _known_fields_only(value: Any) -> Any:
@@ -70,19 +73,26 @@ class AddMessage(Command):
 class AssignTicket(Command):
     """The new holder. At least one of group and agent.
 
-    `if_unassigned` makes it a request that a router can send safely: it is refused with
-    `already_assigned` when an agent holds the ticket by the time it is decided.
+    `if_unassigned` and `if_group` make it a request that a router can send safely: it is refused with
+    `already_assigned` when an agent holds the ticket by the time it is decided, and with
+    `group_changed` when the group that holds it is not `if_group` (empty: no group) any more.
     """
 
     group: Word | None = None
     agent: Word | None = None
     if_unassigned: bool = False
     decision_id: Word | None = None
+    if_group: WordOrNone | None = None
 
 
 @COMMANDS.register("bitacora.UnassignTicket.v1")
 class UnassignTicket(Command):
+    """Nobody holds the ticket afterwards. With `if_agent` it is refused with `not_held_by` unless
+    that agent holds the ticket by the time it is decided: so a ticket is taken back from the one
+    who was meant, and from nobody who got it meanwhile."""
+
     reason: Line | None = None
+    if_agent: Word | None = None
 
 
 @COMMANDS.register("bitacora.ChangeStatus.v1")

@@ -135,6 +135,7 @@ def say_rejection(outgoing: Outgoing, envelope: CommandEnvelope, outcome: Outcom
             ticket_id=envelope.ticket_id,
             code=outcome.code,
             detail=outcome.detail[:500],
+            missing=tuple(outcome.extra.get("missing", ())),
         ),
         actor="service:intake",
         cause=envelope,

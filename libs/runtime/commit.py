@@ -138,7 +138,9 @@ class GroupCommit:
 
     `decide` is the domain's pure function; `refusals` the exception classes by which it says no.
     `on_recorded(connection, events)` and `on_outcomes(connection, [(command, outcome)])` run in the
-    same transaction, for bookkeeping that must agree with the store.
+    same transaction, for bookkeeping that must agree with the store. `before_deciding(connection,
+    commands)` runs in it too, once it holds the append lock: what it reads is what every earlier
+    decision left, and nobody changes it before these decisions are stored.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class GroupCommit:
         *,
         decide: Decide,
         refusals: tuple[type[Exception], ...],
+        before_deciding: Callable[[Connection, Sequence[CommandEnvelope]], None] | None = None,
         on_recorded: Callable[[Connection, Sequence[EventEnvelope]], None] | None = None,
         on_outcomes: Callable[[Connection, Sequence[tuple[CommandEnvelope, Outcome]]], None]
         | None = None,
@@ -158,6 +161,7 @@ class GroupCommit:
         self.events = events
         self.tables = tables
         self._decide = decide
+        self._before_deciding = before_deciding
         self._refusals: tuple[type[Exception], ...] = (*refusals, EventTooLarge)
         self._on_recorded = on_recorded
         self._on_outcomes = on_outcomes
@@ -227,6 +231,8 @@ class GroupCommit:
     ) -> list[list[Outcome]]:
         commands = [envelope for job in jobs for envelope in job.envelopes]
         self.events.lock(connection)
+        if self._before_deciding:
+            self._before_deciding(connection, commands)
         batch = self._load(connection, commands)
         first_number = batch.next_number
         pairs: list[tuple[CommandEnvelope, Outcome]] = []

@@ -43,6 +43,7 @@ from services.intake.bodies import (
     ReasonBody,
     TicketIds,
 )
+from services.intake.requirements_api import HAND_OVER, requirements_routes
 from services.intake.store import Desk
 
 KEYS: Final = UUID("0b0ad1a9-6a3c-5d0e-8f3c-3f7a6d1f5b52")
@@ -61,6 +62,7 @@ def routes(desk: Desk) -> APIRouter:
     _add_changes(router, desk)
     _add_batch(router, desk)
     _add_reading(router, desk)
+    router.include_router(requirements_routes(desk.requirements))
     return router
 
 
@@ -103,6 +105,7 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
         model: type[B] | None,
         make: Callable[[Request, B], Command],
         summary: str,
+        responses: dict[int | str, dict[str, Any]] | None = None,
     ) -> None:
         async def endpoint(request: Request) -> Response:
             body: Any = await body_of(request, model) if model is not None else None
@@ -116,6 +119,7 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
             summary=summary,
             name=f"{method.lower()}_{path.partition('/')[0].replace('-', '_')}",
             openapi_extra=takes(model) if model is not None else None,
+            responses=responses,
         )
 
     def same(_: Request, command: B) -> B:
@@ -143,9 +147,9 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
     change("PUT", "category", c.ChangeCategory, same, "Set category and subcategory together.")
     change("POST", "tags", c.ChangeTags, same, "Add and remove tags.")
     change("PUT", "custom-fields/{field}", FieldBody, fill, "Fill or empty a custom field.")
-    change("PUT", "assignment", AssignmentBody, assign, "Give the ticket to a group or a person.")
+    change("PUT", "assignment", AssignmentBody, assign, "Give it to a group or person.", HAND_OVER)
     change("DELETE", "assignment", None, lambda *_: c.UnassignTicket(), "Take it from its holder.")
-    change("POST", "escalations", EscalationBody, escalate, "Move it to a higher tier.")
+    change("POST", "escalations", EscalationBody, escalate, "Move it to a higher tier.", HAND_OVER)
     change("POST", "rating", c.RateSatisfaction, same, "Rate the resolution, as its requester.")
     change("POST", "activation", ReasonBody, activate, "Hand an imported ticket to the live desk.")
     change("POST", "merge", c.MergeTicket, same, "Go on with it in another ticket.")
@@ -192,6 +196,8 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         result["number"] = outcome.number
     if "follow_up_of" in outcome.extra:
         result["follow_up_of"] = outcome.extra["follow_up_of"]
+    if "missing" in outcome.extra:
+        result["missing"] = outcome.extra["missing"]
     return result
 
 

@@ -14,6 +14,7 @@ from services.intake.api import BATCH_PATH, CountTooLarge, routes
 from services.intake.batch import BYTES_MAX
 from services.intake.config import IntakeSettings
 from services.intake.handlers import Closer
+from services.intake.requirements import RequirementsBook
 from services.intake.store import Books, Desk
 
 SOURCE = "/bitacora/intake"
@@ -35,7 +36,8 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     service = Service(settings, store, body_limits={BATCH_PATH: BYTES_MAX})
     books = Books(metadata, service.metrics)
     rules = settings.domain()
-    desk = Desk(store, events, tables, books, settings=rules, metrics=service.metrics)
+    requirements = RequirementsBook(metadata, store, events)
+    desk = Desk(store, events, tables, books, requirements, settings=rules, metrics=service.metrics)
     # In front of the house's own routes and not as a router of its own: the first match is the
     # creation of a ticket, which everything else may wait for.
     service.http.router.routes[:0] = routes(desk).routes

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections import Counter
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from libs.events.base import Channel, Instant, Line, Priority, Text, Word
 from libs.events.commands import CreateTicket
@@ -94,3 +103,73 @@ class TicketIds(Body):
     """Which tickets to read."""
 
     ids: list[UUID] = Field(max_length=2_000)
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise PydanticCustomError("unprintable", "a name holds no control characters")
+    return name
+
+
+def _each_once(names: list[str]) -> list[str]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise PydanticCustomError(
+            "duplicate_field", "the field {name} stands in this list twice", {"name": twice[0]}
+        )
+    return names
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_printable),
+]
+Fields = Annotated[list[Name], Field(min_length=1, max_length=50), AfterValidator(_each_once)]
+
+
+class RequirementBody(Body):
+    """What tickets of one category must tell. At least one of fields, tiers and groups; leave out
+    what asks for nothing."""
+
+    category: Name = Field(description='a category, or "*" for every ticket')
+    fields: Fields | None = Field(
+        None,
+        description="for every hand-over: names of custom fields, or category, subcategory, language",
+    )
+    tiers: dict[Literal["2", "3"], Fields] | None = Field(
+        None, min_length=1, description="besides, for an escalation to this tier or past it"
+    )
+    groups: dict[Name, Fields] | None = Field(
+        None, min_length=1, max_length=200, description="besides, for a move to this group"
+    )
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.fields is None and self.tiers is None and self.groups is None:
+            raise PydanticCustomError(
+                "nothing_required", "give fields, tiers or groups, or leave the category out"
+            )
+        return self
+
+
+class RequirementsBody(Body):
+    """The whole list: what is not in it is required no more, and an empty list requires nothing."""
+
+    requirements: list[RequirementBody] = Field(max_length=1_000)
+
+    @model_validator(mode="after")
+    def _each_category_once(self) -> Self:
+        counts = Counter(entry.category for entry in self.requirements)
+        twice = [category for category, count in counts.items() if count > 1]
+        if twice:
+            raise PydanticCustomError(
+                "duplicate_category",
+                "the category {category} stands in the list twice; join the two entries",
+                {"category": twice[0]},
+            )
+        return self
+
+    def document(self) -> list[dict[str, Any]]:
+        """As it is kept: JSON, without what was left out."""
+        return [entry.model_dump(mode="json", exclude_none=True) for entry in self.requirements]

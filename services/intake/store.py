@@ -56,6 +56,7 @@ from services.intake.domain import (
     follow_up,
     refuse_other,
 )
+from services.intake.requirements import RequirementsBook
 
 log = get_logger(__name__)
 
@@ -245,9 +246,11 @@ def _sortable(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def make_decide(settings: DomainSettings, events: EventStore) -> Decide:
+def make_decide(
+    settings: DomainSettings, events: EventStore, requirements: RequirementsBook
+) -> Decide:
     """The domain's `decide` as the group commit calls it, with the other ticket looked up where
-    a command names one."""
+    a command names one, and with the requirements that hold now."""
 
     def decide_one(
         envelope: CommandEnvelope, ticket: Ticket | None, now: datetime, next_number: int
@@ -257,7 +260,8 @@ def make_decide(settings: DomainSettings, events: EventStore) -> Decide:
             other = command.into if isinstance(command, MergeTicket) else command.other
             if other != ticket.id:
                 refuse_other(command, events.tickets([other]).get(other))
-        return decide(envelope, ticket, DecisionContext(now, next_number, settings))
+        context = DecisionContext(now, next_number, settings, requirements.current)
+        return decide(envelope, ticket, context)
 
     return decide_one
 
@@ -275,6 +279,7 @@ class Desk(GroupCommit):
         events: EventStore,
         tables: CommitTables,
         books: Books,
+        requirements: RequirementsBook,
         *,
         settings: DomainSettings,
         metrics: Metrics,
@@ -283,13 +288,15 @@ class Desk(GroupCommit):
             store,
             events,
             tables,
-            decide=make_decide(settings, events),
+            decide=make_decide(settings, events, requirements),
             refusals=(Refused,),
+            before_deciding=requirements.before_deciding,
             on_recorded=books.on_recorded,
             on_outcomes=books.on_outcomes,
             on_batch=metrics.commit_batch_size.observe,
         )
         self.books = books
+        self.requirements = requirements
         self._merging = asyncio.Lock()
         self._malformed = 0
         self._counting = asyncio.Lock()

@@ -49,7 +49,7 @@ def router(store: ServiceStore, snapshots: Snapshots) -> APIRouter:
         found = await store.read(lambda c: get_ticket(c, ticket_id.replace("\x00", "")))
         if found is None:
             raise Rejected(
-                "ticket_not_found",
+                "unknown_ticket",
                 f"reporting knows no ticket {ticket_id[:100]!r}; a new one appears within seconds",
                 status=404,
             )

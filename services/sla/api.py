@@ -147,7 +147,7 @@ def _questions(router: APIRouter, store: ServiceStore, clock: Clock, books: Book
         found = await store.read(ask)
         if found is None:
             raise Rejected(
-                "no_such_ticket", "the SLA service knows no ticket with this id", status=404
+                "unknown_ticket", "the SLA service knows no ticket with this id", status=404
             )
         return json_response(found)
 
@@ -175,4 +175,4 @@ def _ticket_id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise Rejected("no_such_ticket", "a ticket's id is a UUID", status=404) from error
+        raise Rejected("unknown_ticket", "a ticket's id is a UUID", status=404) from error

@@ -138,4 +138,4 @@ def test_a_senseless_question_is_refused(client: FastAPI, parameters: dict[str, 
 
 def test_unknown_ranges_and_tickets_are_refused(client: FastAPI) -> None:
     get(client, "/v1/counters", 422, range="yesterday")
-    assert get(client, "/v1/tickets/nobody", 404)["code"] == "ticket_not_found"
+    assert get(client, "/v1/tickets/nobody", 404)["code"] == "unknown_ticket"

@@ -59,7 +59,7 @@ async def test_the_clocks_of_a_ticket(client: httpx.AsyncClient, bench: Bench) -
 @pytest.mark.parametrize("ticket_id", ["8d3c1c5c-26c6-43e9-ad08-7f2b3b2b2b2b", "x", "%00"])
 async def test_an_unknown_ticket(client: httpx.AsyncClient, ticket_id: str) -> None:
     answer = await client.get(f"/v1/clocks/{ticket_id}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_ticket")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_ticket")
 
 
 async def test_an_edit_makes_a_version_and_leaves_running_clocks_alone(

@@ -9,6 +9,7 @@ from libs.events.commands import AssignTicket, EscalateTicket, UnassignTicket
 from libs.events.ticket import Assigned, Escalated, Unassigned
 from services.intake.domain.life import SETTLED, moved, refuse_closed, refuse_service_on_history
 from services.intake.domain.model import Ask, Refused
+from services.intake.domain.requirements import exempt, missing_for_group, missing_for_tier
 
 HIGHEST_TIER: Final = 3
 
@@ -36,6 +37,13 @@ def assign(command: AssignTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]
             f"Ticket {ticket.number} is held by {ticket.agent} already.",
             agent=ticket.agent,
         )
+    if command.if_group is not None and command.if_group != (ticket.group or ""):
+        raise Refused(
+            "group_changed",
+            f"Ticket {ticket.number} is held by {_group_name(ticket)} now. Decide anew.",
+            group=ticket.group,
+        )
+    _refuse_uninformed_move(ticket, command.group, ask)
     assigned = Assigned(
         group=command.group,
         agent=command.agent,
@@ -50,6 +58,13 @@ def assign(command: AssignTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]
 
 def unassign(command: UnassignTicket, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
     refuse_service_on_history(ticket, ask)
+    if command.if_agent is not None and command.if_agent != ticket.agent:
+        raise Refused(
+            "not_held_by",
+            f"Ticket {ticket.number} is held by {ticket.agent or 'no agent'}, "
+            f"not by {command.if_agent}.",
+            agent=ticket.agent,
+        )
     if ticket.group is None and ticket.agent is None:
         return ()
     refuse_closed(ticket, ask)
@@ -74,11 +89,44 @@ def escalate(command: EscalateTicket, ticket: Ticket, ask: Ask) -> tuple[Event, 
         )
     if command.tier is None and ticket.tier >= HIGHEST_TIER:
         raise Refused("highest_tier", f"Ticket {ticket.number} is at the highest tier already.")
+    tier = command.tier or ticket.tier + 1
+    _refuse_uninformed_escalation(ticket, tier, ask)
     return (
         Escalated(
-            tier=command.tier or ticket.tier + 1,
+            tier=tier,
             previous_tier=ticket.tier,
             cause=command.cause,
             reason=command.reason,
         ),
     )
+
+
+# ------------------------------------------------------------------ information at hand-over
+
+
+def _refuse_uninformed_escalation(ticket: Ticket, tier: int, ask: Ask) -> None:
+    """Raises Refused when a person escalates a ticket that lacks what the next tier needs."""
+    if not exempt(ask.envelope.actor):
+        _refuse(missing_for_tier(ask.context.requirements, ticket, tier), ticket, ask)
+
+
+def _refuse_uninformed_move(ticket: Ticket, group: str | None, ask: Ask) -> None:
+    """Raises Refused when a person takes a ticket out of the group that holds it while it lacks
+    what the next holder needs. A group that gets a ticket from nobody is not handed it over."""
+    if ticket.group is not None and group != ticket.group and not exempt(ask.envelope.actor):
+        _refuse(missing_for_group(ask.context.requirements, ticket, group), ticket, ask)
+
+
+def _refuse(missing: tuple[str, ...], ticket: Ticket, ask: Ask) -> None:
+    if missing:
+        raise Refused(
+            "missing_information",
+            f"Ticket {ticket.number} cannot be handed over yet. "
+            f"Fill in first: {', '.join(missing)}.",
+            missing=list(missing),
+            requirements_version=ask.context.requirements.version,
+        )
+
+
+def _group_name(ticket: Ticket) -> str:
+    return "no group" if ticket.group is None else f"group {ticket.group}"

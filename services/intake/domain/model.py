@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from libs.events import CommandEnvelope
+from services.intake.domain.requirements import Requirements
 
 SYSTEM: Final = "system"
 
@@ -35,11 +36,13 @@ class DomainSettings:
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """The world at the moment of the decision. `next_number` is used only by a creation."""
+    """The world at the moment of the decision. `next_number` is used only by a creation,
+    `requirements` only by a person's hand-over (see `asks_for_requirements`)."""
 
     now: datetime
     next_number: int
     settings: DomainSettings = field(default_factory=DomainSettings)
+    requirements: Requirements = field(default_factory=Requirements)
 
 
 @dataclass(frozen=True, slots=True)
