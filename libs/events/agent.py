@@ -61,6 +61,12 @@ class AgentRegistered(Event):
     email: Annotated[Word | None, PersonalData("email")] = None
 
 
+@EVENTS.register("bitacora.AgentNameChanged.v1")
+class AgentNameChanged(Event):
+    name: Word
+    previous: Word
+
+
 @EVENTS.register("bitacora.AgentSkillsChanged.v1")
 class AgentSkillsChanged(Event):
     skills: tuple[Skill, ...]
@@ -140,6 +146,7 @@ class AgentRetired(Event):
 
 AgentEvent = (
     AgentRegistered
+    | AgentNameChanged
     | AgentSkillsChanged
     | AgentCapacityChanged
     | AgentGroupsChanged

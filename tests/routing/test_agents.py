@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from libs.events.agent import (
@@ -32,13 +34,14 @@ from services.routing.domain.agent import (
 
 VPN = Skill(name="vpn", level=3)
 BILLING = Skill(name="billing", level=9)
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 REGISTERED = AgentRegistered(name="Ana", skills=(VPN,), groups=("g",), capacity=2)
 
 
 def given(*events: object) -> Agent:
     state = Agent("ana")
     for event in events:
-        state = evolve(state, event)
+        state = evolve(state, event, NOW)
     return state
 
 
@@ -68,7 +71,7 @@ def test_each_command_is_one_event_and_twice_is_nothing_new(
 ) -> None:
     state = given(REGISTERED)
     assert decide("ana", command, state) == (event,)
-    after = evolve(state, event)
+    after = evolve(state, event, NOW)
     assert after.sequence == 2
     if not isinstance(command, RetireAgent):
         assert decide("ana", command, after) == ()

@@ -122,12 +122,12 @@ class Desk:
     # ---------------------------------------------------------------------------------- agents
 
     def change_agent(
-        self, agent_id: str, command: AgentCommand, actor: str
+        self, agent_id: str, command: AgentCommand, actor: str, if_sequence: int | None = None
     ) -> Callable[[Connection, Outgoing], Agent]:
         """The transaction that carries out the command and gives the agent what waits for it.
 
-        It answers with the agent as it is afterwards. Raises Rejected (the codes of
-        `services.routing.domain.agent`).
+        `if_sequence`: only if this is the agent's version. It answers with the agent as it is
+        afterwards. Raises Rejected (the codes of `services.routing.domain.agent`).
         """
 
         def change(connection: Connection, outgoing: Outgoing) -> Agent:
@@ -135,13 +135,15 @@ class Desk:
             roster = self.roster(connection)
             before = self.tables.agent(connection, agent_id)
             try:
-                events = agents_.decide(agent_id, command, before)
+                events = agents_.decide(agent_id, command, before, if_sequence)
             except agents_.Refused as refused:
-                raise Rejected(refused.code, refused.detail, status=refused.status) from refused
-            agent = before or Agent(agent_id)
+                raise Rejected(
+                    refused.code, refused.detail, status=refused.status, **refused.extra
+                ) from refused
+            agent, now = before or Agent(agent_id), self._clock.now()
             for event in events:
-                agent = agents_.evolve(agent, event)
-                outgoing.event(AGENTS_EVENTS, f"agent:{agent_id}", event, actor=actor)
+                agent = agents_.evolve(agent, event, now)
+                outgoing.event(AGENTS_EVENTS, f"agent:{agent_id}", event, time=now, actor=actor)
             if not events:
                 return agent
             revision = self.tables.revision(connection) + 1

@@ -5,11 +5,11 @@ One schema for SQLite and PostgreSQL. Instants are whole microseconds since 1970
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,20 +27,19 @@ from sqlalchemy import (
     tuple_,
 )
 
-from libs.events.base import Channel, Priority, Status
+from libs.events.base import Priority, Status
 from libs.runtime.database import upsert
 from services.routing.domain.agent import Agent
 from services.routing.domain.needs import NeedsRules, needs_of
 from services.routing.domain.work import Reservation, Work
+from services.routing.views.agent_rows import agent_of, agent_row, agents_table
+from services.routing.views.columns import CHANNELS, EPOCH, instant_of, json_text, micros
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
 IN_MAX: Final = 5_000
 """Ids in one IN list: below the limits of both databases."""
 
 STATUSES: Final = {status.value: status for status in Status}
 PRIORITIES: Final = {priority.value: priority for priority in Priority}
-CHANNELS: Final = {channel.value: channel for channel in Channel}
 
 
 class Tables:
@@ -53,22 +52,7 @@ class Tables:
     """
 
     def __init__(self, metadata: MetaData) -> None:
-        self.agents = Table(
-            "agents",
-            metadata,
-            Column("id", String(200), primary_key=True),
-            Column("sequence", BigInteger, nullable=False),
-            Column("revision", BigInteger, nullable=False, index=True),
-            Column("name", Text, nullable=False),
-            Column("groups", Text, nullable=False),
-            Column("skills", Text, nullable=False),
-            Column("languages", Text, nullable=False),
-            Column("tiers", Text, nullable=False),
-            Column("channels", Text, nullable=False),
-            Column("capacity", Integer, nullable=False),
-            Column("presence", String(10), nullable=False),
-            Column("retired", Boolean, nullable=False),
-        )
+        self.agents = agents_table(metadata)
         self.tickets = t = Table(
             "tickets",
             metadata,
@@ -115,17 +99,17 @@ class Tables:
     def agents_since(self, connection: Connection, revision: int) -> list[Agent]:
         """The agents that changed after this revision, those who left included."""
         query = select(self.agents).where(self.agents.c.revision > revision)
-        return [_agent(row) for row in connection.execute(query)]
+        return [agent_of(row) for row in connection.execute(query)]
 
     def agent(self, connection: Connection, agent_id: str) -> Agent | None:
         row = connection.execute(select(self.agents).where(self.agents.c.id == agent_id)).first()
-        return None if row is None else _agent(row)
+        return None if row is None else agent_of(row)
 
     def revision(self, connection: Connection) -> int:
         return int(connection.scalar(select(func.max(self.agents.c.revision))) or 0)
 
     def save_agent(self, connection: Connection, agent: Agent, revision: int) -> None:
-        upsert(connection, self.agents, [_agent_row(agent, revision)])
+        upsert(connection, self.agents, [agent_row(agent, revision)])
 
     # ----------------------------------------------------------------------------- tickets
 
@@ -247,53 +231,8 @@ class Tables:
         return [_work(row) for row in connection.execute(query.order_by(self.tickets.c.id))]
 
 
-def micros(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND
-
-
-def instant_of(value: int | None) -> datetime | None:
-    return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
 def _partial(name: str, condition: Any, *columns: Any) -> Index:
     return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
-
-def _json(value: Sequence[Any] | Mapping[str, Any]) -> str:
-    return to_json(value).decode()
-
-
-def _agent(row: Row[Any]) -> Agent:
-    return Agent(
-        id=row.id,
-        sequence=row.sequence,
-        name=row.name,
-        groups=tuple(from_json(row.groups)),
-        skills=from_json(row.skills),
-        languages=tuple(from_json(row.languages)),
-        tiers=tuple(from_json(row.tiers)),
-        channels=tuple(CHANNELS[name] for name in from_json(row.channels)),
-        capacity=row.capacity,
-        presence=row.presence,
-        retired=row.retired,
-    )
-
-
-def _agent_row(agent: Agent, revision: int) -> dict[str, Any]:
-    return {
-        "id": agent.id,
-        "sequence": agent.sequence,
-        "revision": revision,
-        "name": agent.name,
-        "groups": _json(agent.groups),
-        "skills": _json(agent.skills),
-        "languages": _json(agent.languages),
-        "tiers": _json(agent.tiers),
-        "channels": _json(agent.channels),
-        "capacity": agent.capacity,
-        "presence": agent.presence,
-        "retired": agent.retired,
-    }
 
 
 def _work(row: Row[Any]) -> Work:
@@ -345,7 +284,7 @@ def _work_row(work: Work, rules: NeedsRules) -> dict[str, Any]:
         "category": work.category,
         "language": work.language,
         "channel": work.channel.value,
-        "tags": _json(work.tags) if work.tags else None,
+        "tags": json_text(work.tags) if work.tags else None,
         "group_name": work.group,
         "agent": work.agent,
         "tier": work.tier,
