@@ -6,6 +6,7 @@ Names end in their unit; labels have few values each, never an id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import (
@@ -92,6 +93,23 @@ class Metrics:
             "Parked messages that nobody has re-driven.",
             registry=on,
         )
+        self.notifications = Counter(
+            "bitacora_notifications_total",
+            "Notifications to agents by channel and outcome (sent, retried, failed, skipped).",
+            ("channel", "outcome"),
+            registry=on,
+        )
+        self.timer_lateness_seconds = Histogram(
+            "bitacora_timer_lateness_seconds",
+            "From the instant at which a warning or breach is due until it is committed.",
+            buckets=SECONDS,
+            registry=on,
+        )
+
+    def timers_late(self, seconds: Iterable[float]) -> None:
+        """Each of these timers was that late."""
+        for one in seconds:
+            self.timer_lateness_seconds.observe(one)
 
     def exposition(self) -> tuple[bytes, str]:
         """The page for Prometheus, and its content type."""

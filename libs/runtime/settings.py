@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -208,7 +208,14 @@ def _explain(settings: type[ServiceSettings], error: ValidationError) -> str:
         field = str(problem["loc"][0]) if problem["loc"] else ""
         variable = variable_of(settings, field) if field else "the settings"
         reason = problem["msg"].removeprefix("Value error, ")
-        # An address of a database may hold a password: it is never repeated.
-        shown = "" if "database" in field.lower() else f" is {problem['input']!r}"
+        # Passwords, and addresses that may hold one, are never repeated; nor is the whole input.
+        hidden = not field or "database" in field.lower() or _is_secret(settings, field)
+        shown = "" if hidden else f" is {problem['input']!r}"
         lines.append(f"{variable}{shown}: {reason}")
     return "\n".join(lines)
+
+
+def _is_secret(settings: type[ServiceSettings], field: str) -> bool:
+    info = settings.model_fields.get(field.lower())
+    kinds = (info.annotation, *get_args(info.annotation)) if info is not None else ()
+    return SecretStr in kinds
