@@ -12,7 +12,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.output import FAILED, UNREACHABLE, USAGE, complain
 from libs.runtime.errors import Failure, Transient
-from libs.runtime.settings import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,7 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
     "verify": Subcommand("cli.verify:verify", "Check the invariants, with figures."),
     "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
     "parked": Subcommand("cli.parked:app", "Messages that a service could not apply."),
+    "sla": Subcommand("cli.sla:app", "Service levels: reckon business time."),
     "schemas": Subcommand("cli.schemas:schemas", "The JSON Schemas of events and commands."),
 }
 """In the order in which `bitacora --help` shows them. A new subcommand gets a line here."""
@@ -82,6 +82,8 @@ _LISTING: Final = "bitacora.listing"
 
 def exit_code_of(error: Exception) -> int | None:
     """The exit code for an error that is meant for people; None for a bug."""
+    from libs.runtime.settings import SettingsError  # slow to load, and most commands go well
+
     if isinstance(error, SettingsError):
         return USAGE
     if isinstance(error, Transient):

@@ -25,8 +25,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from libs.runtime.clock import monotonic_s
-
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
@@ -149,6 +147,8 @@ def progress(title: str) -> Iterator[Ticker]:
 
             yield tick_bar
         return
+    from libs.runtime.clock import monotonic_s  # loads all event types: most commands need none
+
     spoken_s = monotonic_s()
 
     def tick_line(done: int, total: int | None = None) -> None:

@@ -1,14 +1,13 @@
-"""Weekly opening hours as people write them → open minutes of each weekday.
+"""Opening hours as people write them → open minutes of each weekday and of days that differ.
 
 `{"mon": [["09:00", "13:00"], ["14:00", "18:00"]], …}`: a weekday that is missing is closed. `24:00` is
-the end of the day. An end before its start is a night shift into the next day, as long as it lasts
-at most twelve hours; anything longer is taken for a slip of the pen (`18:00`-`09:00`) and refused.
+the end of the day. An end before its start is on the next day: `["18:00", "08:00"]` is a night shift.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import Final
@@ -17,7 +16,8 @@ from services.sla.domain.errors import InvalidDefinition
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MIN: Final = 24 * 60
-NIGHT_SHIFT_MIN: Final = 12 * 60
+EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday
+EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 HOLIDAYS_MAX: Final = 5_000
 SHIFTS_PER_DAY_MAX: Final = 50
 
@@ -27,28 +27,23 @@ Span = tuple[int, int]
 Week = tuple[tuple[Span, ...], ...]
 """Seven days, Monday first; the spans of a day are sorted and do not overlap."""
 
-_CLOCK = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+_CLOCK = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)\Z", re.ASCII)
 
 
 def week_of(hours: Mapping[str, Sequence[Sequence[str]]]) -> Week:
     """The week that `hours` describes. Raises InvalidDefinition (unknown_weekday, bad_hours,
-    reversed_hours, overlapping_hours, no_open_minute)."""
+    overlapping_hours, no_open_minute)."""
     days: list[list[Span]] = [[] for _ in WEEKDAYS]
     for name, shifts in hours.items():
         if name not in WEEKDAYS:
             raise InvalidDefinition(
                 "unknown_weekday", f"{name!r} is not a weekday; write one of {', '.join(WEEKDAYS)}"
             )
-        if len(shifts) > SHIFTS_PER_DAY_MAX:
-            raise InvalidDefinition(
-                "bad_hours", f"{name} has {len(shifts)} shifts; at most {SHIFTS_PER_DAY_MAX}"
-            )
         weekday = WEEKDAYS.index(name)
-        for shift in shifts:
-            today, tomorrow = _shift(name, shift)
-            days[weekday].append(today)
-            if tomorrow is not None:
-                days[(weekday + 1) % 7].append(tomorrow)
+        today, tomorrow = _day(name, shifts)
+        days[weekday] += today
+        days[(weekday + 1) % 7] += tomorrow
     for name, spans in zip(WEEKDAYS, days, strict=True):
         spans.sort()
         _refuse_overlap(name, spans)
@@ -67,21 +62,87 @@ def holidays_of(days: Sequence[str]) -> frozenset[date]:
         raise InvalidDefinition(
             "too_many_holidays", f"{len(days)} holidays; at most {HOLIDAYS_MAX} are taken"
         )
-    return frozenset(_holiday(day) for day in days)
+    return frozenset(_date("bad_holiday", day) for day in days)
 
 
-def open_minutes(week: Week) -> int:
-    """Minutes that are open in a week without holidays and clock changes."""
-    return sum(end - start for spans in week for start, end in spans)
+def special_days_of(
+    days: Mapping[str, Sequence[Sequence[str]]],
+) -> dict[date, tuple[list[Span], list[Span]]]:
+    """Date → its own spans, and what its night shifts add to the date after it.
+
+    `days`: `{"2026-12-24": [["09:00", "12:00"]]}`; an empty list is a closed day. Raises
+    InvalidDefinition (bad_special_day, too_many_holidays, bad_hours, overlapping_hours).
+    """
+    if len(days) > HOLIDAYS_MAX:
+        raise InvalidDefinition(
+            "too_many_holidays", f"{len(days)} special days; at most {HOLIDAYS_MAX} are taken"
+        )
+    found = {}
+    for text, shifts in days.items():
+        today, tomorrow = _day(text, shifts)
+        today.sort()
+        _refuse_overlap(text, today)
+        found[_date("bad_special_day", text)] = (today, tomorrow)
+    return found
 
 
-def _holiday(text: str) -> date:
+def other_days(
+    week: Week,
+    holidays: Iterable[date],
+    special_days: Mapping[date, tuple[Sequence[Span], Sequence[Span]]],
+) -> dict[int, tuple[Span, ...]]:
+    """Day number (since 1970-01-01) → spans, of every day whose hours are not those of its weekday.
+
+    A holiday closes its date from midnight to midnight; a special day has its own hours instead of
+    those of its weekday and of a holiday, and its night shifts go on into the next date unless that
+    is a holiday. Dates alone decide: the tail of a night shift belongs to the date it falls on.
+    """
+    closed = {day.toordinal() - EPOCH_ORDINAL for day in holidays}
+    special = {day.toordinal() - EPOCH_ORDINAL: both for day, both in special_days.items()}
+    found: dict[int, tuple[Span, ...]] = dict.fromkeys(closed, ())
+    found.update((day, tuple(today)) for day, (today, _) in special.items())
+    for day, (_, tail) in special.items():
+        following = day + 1
+        if tail and (following in special or following not in closed):
+            usual = found.get(following, week[weekday_of(following)])
+            found[following] = _union([*usual, *tail])
+    return found
+
+
+def weekday_of(day: int) -> int:
+    """0 (Monday) to 6 of a day number (since 1970-01-01)."""
+    return (day + EPOCH_WEEKDAY) % 7
+
+
+def _union(spans: list[Span]) -> tuple[Span, ...]:
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _date(code: str, text: str) -> date:
     try:
+        if _DATE.match(text) is None:
+            raise ValueError(text)
         return date.fromisoformat(text)
     except ValueError as error:
         raise InvalidDefinition(
-            "bad_holiday", f"{text!r} is not a date; write YYYY-MM-DD, for example 2026-12-25"
+            code, f"{text!r} is not a date; write YYYY-MM-DD, for example 2026-12-25"
         ) from error
+
+
+def _day(name: str, shifts: Sequence[Sequence[str]]) -> tuple[list[Span], list[Span]]:
+    """The spans on the day itself, and on the next one; neither sorted nor checked for overlaps."""
+    if len(shifts) > SHIFTS_PER_DAY_MAX:
+        raise InvalidDefinition(
+            "bad_hours", f"{name} has {len(shifts)} shifts; at most {SHIFTS_PER_DAY_MAX}"
+        )
+    pairs = [_shift(name, shift) for shift in shifts]
+    return [today for today, _ in pairs], [tail for _, tail in pairs if tail is not None]
 
 
 def _shift(weekday: str, shift: Sequence[str]) -> tuple[Span, Span | None]:
@@ -90,17 +151,12 @@ def _shift(weekday: str, shift: Sequence[str]) -> tuple[Span, Span | None]:
     start, end = (_minute(weekday, text) for text in shift)
     if start in {end, DAY_MIN}:
         raise InvalidDefinition(
-            "bad_hours", f"the shift {shift[0]}-{shift[1]} on {weekday} has no minute in it"
+            "bad_hours",
+            f"the shift {shift[0]}-{shift[1]} on {weekday} has no minute in it; a whole day"
+            " is 00:00-24:00",
         )
     if start < end:
         return (start, end), None
-    if DAY_MIN - start + end > NIGHT_SHIFT_MIN:
-        raise InvalidDefinition(
-            "reversed_hours",
-            f"the shift {shift[0]}-{shift[1]} on {weekday} ends before it starts; as a night shift it"
-            " would last more than 12 hours. If that is meant, write it as two: up to 24:00, and from"
-            " 00:00 of the next day",
-        )
     return (start, DAY_MIN), (0, end) if end else None
 
 
