@@ -9,6 +9,7 @@ and committed to the database before its offsets are committed to Kafka.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,16 +22,20 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from libs.runtime.client import prepare_client
-from libs.runtime.clock import monotonic_s
+from libs.runtime.clock import RealClock, monotonic_s
 from libs.runtime.errors import Transient
 from libs.runtime.kafka import RewindOnNewCluster, consumer_options
 from libs.runtime.logs import get_logger
+from libs.runtime.share import NOTHING, Share
 
 log = get_logger(__name__)
 
 COMMIT_INTERVAL_S = 0.5
 POLL_TIMEOUT_MS = 10
 RETRY_DELAY_S_MAX = 5.0
+HEARD_WITHIN_S = 2.0
+"""A broker answers a fetch at least every quarter of a second (`fetch_max_wait_ms`): what it told
+longer ago than this is no knowledge of the end of a partition any more."""
 
 Work = Callable[[Sequence[Any]], Awaitable[int]]
 """Does one poll's records, durably; returns how many were parked. Raises Transient to be retried."""
@@ -65,6 +70,7 @@ class Feed:
         self._in_hand: Sequence[Any] = ()
         self._subscriber: Any = None
         self._busy = asyncio.Lock()
+        self._applied = asyncio.Event()
         self.fatal: asyncio.Future[BaseException] | None = None
         self._stopped = False
         self.waiting = ""
@@ -119,11 +125,40 @@ class Feed:
         return self._subscriber.consumer if self._subscriber else None
 
     def ends(self) -> dict[TopicPartition, int] | None:
-        """Where the assigned partitions end, as far as the broker has told; None while it has not."""
+        """Where the assigned partitions end, as the broker has just told; None while it has not."""
         consumer = self.consumer
         assigned = consumer.assignment() if consumer else ()
         ends = {place: consumer.highwater(place) for place in assigned}
         return None if not ends or None in ends.values() else ends
+
+    def heard(self) -> bool:
+        """Has the broker lately told the end of every assigned partition? Not while it is away: an
+        event may lie there that nobody here knows of. Not just after the wall clock was set, either:
+        that shows as an age that cannot be."""
+        consumer = self.consumer
+        assigned = consumer.assignment() if consumer else ()
+        now_ms = RealClock().now().timestamp() * 1000
+        told_ms = [consumer.last_poll_timestamp(place) for place in assigned]
+        return bool(told_ms) and all(
+            # The client cuts to whole milliseconds.
+            at_ms is not None and -1 < now_ms - at_ms < HEARD_WITHIN_S * 1000
+            for at_ms in told_ms
+        )
+
+    async def applied(self, within_s: float) -> None:
+        """Return after the next poll was applied, or after `within_s`."""
+        self._applied.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._applied.wait(), within_s)
+
+    def share(self, topic: str) -> Share:
+        """The partitions of `topic` that this process has at this moment."""
+        consumer = self.consumer
+        there = consumer.partitions_for_topic(topic) if consumer else None
+        if not there:
+            return NOTHING
+        mine = {place.partition for place in consumer.assignment() if place.topic == topic}
+        return Share(len(there), frozenset(mine))
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Has everything before `ends` been applied? True also for what was taken away since."""
@@ -168,6 +203,7 @@ class Feed:
                     self._stop(error)
             self.waiting = ""
             self._in_hand = ()
+            self._applied.set()
             self.polled_at_s = monotonic_s()
             for record in records:
                 place = TopicPartition(record.topic, record.partition)

@@ -34,6 +34,7 @@ from libs.runtime.logs import configure_logs, get_logger
 from libs.runtime.metrics import Metrics
 from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
 from libs.runtime.settings import ServiceSettings
+from libs.runtime.share import NOTHING, Share
 from libs.runtime.store import ServiceStore
 
 log = get_logger(__name__)
@@ -125,13 +126,18 @@ class Service:
     async def caught_up(self) -> None:
         """Return when everything that Kafka is known to hold at this moment has been applied.
 
-        Never returns before the broker has told where the topics end (after a start, that is).
+        Never returns while the broker has not told lately where the topics end: after a start, and
+        while it is away.
         """
         for feed in self._feeds:
-            while (ends := feed.ends()) is None:
+            while not feed.heard() or (ends := feed.ends()) is None:
                 await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
             while not feed.reached(ends):
-                await asyncio.sleep(CAUGHT_UP_INTERVAL_S)
+                await feed.applied(CAUGHT_UP_INTERVAL_S)
+
+    def share(self, topic: str) -> Share:
+        """The partitions of `topic` that this process consumes at this moment."""
+        return next((feed.share(topic) for feed in self._feeds if topic in feed.topics), NOTHING)
 
     def _feed(self, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]) -> Feed:
         return Feed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from libs.events.topics import TICKETS_EVENTS
 from libs.runtime.database import Database
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
@@ -20,7 +21,14 @@ def build(settings: SlaSettings) -> Service:
     )
     service = Service(settings, store)
     books = Books()
-    timers = Timers(store, clock, books, caught_up=service.caught_up)
+    timers = Timers(
+        store,
+        clock,
+        books,
+        caught_up=service.caught_up,
+        share=lambda: service.share(TICKETS_EVENTS),
+        stated=service.metrics.timers_late,
+    )
     service.consume(
         TOPICS,
         TicketEvents(books, armed=timers.armed, edges_of_imports=settings.publish_imported_edges),

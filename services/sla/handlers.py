@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,16 +17,16 @@ from services.sla.domain.clocks import Clock, Fact, terms_of
 from services.sla.domain.facts import event_of, stream_of
 from services.sla.domain.instants import to_datetime, to_us
 from services.sla.domain.policy import Book
-from services.sla.domain.ticket import Cause, TicketClocks, advance, expire
-from services.sla.timers.table import due_timers, next_timer_us
+from services.sla.domain.ticket import Cause, TicketClocks, advance
+from services.sla.timers.table import Armed
 
 TOPICS: Final = (TICKETS_EVENTS,)
 ACTOR: Final = "service:sla"
 NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:bitacora:sla")
 VERDICTS: Final = frozenset({"warning", "breached", "satisfied", "cancelled"})
 
-Armed = Callable[[int], None]
-"""Told the earliest instant at which a timer was set."""
+SetTimers = Callable[[Sequence[Armed]], None]
+"""Told the timers that are set, before the transaction is committed."""
 
 
 class TicketEvents:
@@ -38,7 +37,9 @@ class TicketEvents:
     imported clocks, not only the verdicts.
     """
 
-    def __init__(self, books: store.Books, *, armed: Armed, edges_of_imports: bool = False) -> None:
+    def __init__(
+        self, books: store.Books, *, armed: SetTimers, edges_of_imports: bool = False
+    ) -> None:
         self._books = books
         self._armed = armed
         self._edges_of_imports = edges_of_imports
@@ -61,30 +62,7 @@ class TicketEvents:
                 facts = [fact for fact in facts if fact.kind in VERDICTS]
             if facts:
                 say(outgoing, envelope.stream_id, facts, envelope, book, live=ticket.live)
-        earliest_us = store.save(connection, before, after)
-        if earliest_us is not None:
-            self._armed(earliest_us)
-
-
-def fire_due(
-    connection: Connection, outgoing: Outgoing, books: store.Books, now_us: int, limit: int
-) -> tuple[int, int | None]:
-    """State what fell due by `now_us`, for at most `limit` timers.
-
-    Returns the number of facts and the instant of the earliest timer that is left. Each fact carries
-    the instant at which it was due, however late it is stated.
-    """
-    book = books.read(connection)
-    ids = due_timers(connection, now_us, limit)
-    before = store.load(connection, ids, skip_locked=True)
-    after: dict[str, TicketClocks] = {}
-    stated = 0
-    for ticket_id, ticket in before.items():
-        after[ticket_id], facts = expire(ticket, now_us, book)
-        say(outgoing, ticket_id, facts, _last_cause(ticket_id, ticket), book, live=ticket.live)
-        stated += len(facts)
-    store.save(connection, before, after)
-    return stated, next_timer_us(connection)
+        self._armed(store.save(connection, before, after))
 
 
 def say(
@@ -130,23 +108,4 @@ def _cause(envelope: EventEnvelope) -> Cause:
         envelope.sequence,
         envelope.actor,
         envelope.correlation_id or envelope.id,
-    )
-
-
-def _last_cause(ticket_id: str, ticket: TicketClocks) -> EventEnvelope:
-    """As much as is kept of the event that last changed a clock: what a link to it needs."""
-    return EventEnvelope(
-        source="",
-        type="",
-        stream_id=ticket_id,
-        sequence=ticket.cause,
-        position=0,
-        time=datetime.min.replace(tzinfo=UTC),
-        recorded_time=datetime.min.replace(tzinfo=UTC),
-        actor="",
-        correlation_id=ticket.correlation,
-        causation_id="",
-        previous_hash="",
-        hash="",
-        data=b"",
     )

@@ -36,7 +36,7 @@ from services.sla.domain.policy import (
     policy_set_of,
 )
 from services.sla.domain.ticket import TicketClocks
-from services.sla.timers.table import save_timers, timers
+from services.sla.timers.table import Armed, save_timers, timers
 
 METADATA: Final = MetaData()
 """Only for the definitions below; a store is given a copy, see `metadata`."""
@@ -208,11 +208,9 @@ def save(
     connection: Connection,
     before: Mapping[str, TicketClocks],
     after: Mapping[str, TicketClocks],
-) -> int | None:
-    """Write the tickets that changed, and the timers of those that are live.
-
-    Returns the earliest instant among the timers that were set, or None.
-    """
+) -> list[Armed]:
+    """Write the tickets that changed, and the timers of those that are live. Returns the timers that
+    were set."""
     changed = {key: ticket for key, ticket in after.items() if ticket is not before.get(key)}
     rows = [
         {"ticket_id": key, "live": ticket.live, "state": _ENCODE(ticket)}

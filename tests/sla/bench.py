@@ -15,11 +15,14 @@ from libs.runtime.clock import ManualClock
 from libs.runtime.database import Database
 from libs.runtime.mapper import envelope_of, unpack_headers
 from libs.runtime.outbox import Outgoing
+from libs.runtime.share import WHOLE
 from libs.runtime.store import ServiceStore
 from services.sla import store as s
 from services.sla.domain.instants import to_us
-from services.sla.handlers import TicketEvents, fire_due
-from services.sla.timers.table import timers
+from services.sla.handlers import TicketEvents
+from services.sla.timers.agenda import BEGINNING
+from services.sla.timers.firing import fire
+from services.sla.timers.table import Armed, page, timers
 from tests.sla.desk import MONDAY
 
 
@@ -36,20 +39,22 @@ class Bench:
         self.store.create_tables()
         self.store.write_now(lambda connection, _: s.seed(connection))
         self.books = s.Books()
-        self.armed: list[int] = []
+        self.armed: list[Armed] = []
         self.handler = TicketEvents(
-            self.books, armed=self.armed.append, edges_of_imports=edges_of_imports
+            self.books, armed=self.armed.extend, edges_of_imports=edges_of_imports
         )
 
     def apply(self, *envelopes: EventEnvelope) -> None:
         self.store.write_now(lambda c, outgoing: self.handler.apply(c, envelopes, outgoing))
 
     def fire(self, now: datetime, limit: int = 500) -> int:
-        """What the timer task does once; the number of facts."""
+        """What the timer task does when it knows of nothing; the number of facts."""
         self.clock.instant = now
 
         def work(connection: Connection, outgoing: Outgoing) -> int:
-            return fire_due(connection, outgoing, self.books, to_us(now), limit)[0]
+            due = page(connection, WHOLE, BEGINNING, to_us(now), limit)
+            ticket_ids = {timer.ticket_id for timer in due}
+            return len(fire(connection, outgoing, self.books, ticket_ids, to_us(now)).stated_us)
 
         return self.store.write_now(work)[0]
 
