@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from libs.runtime.settings import ServiceSettings, is_loopback
 from services.routing.notify.model import KINDS
+from services.routing.notify.signing import key_of
 
 Tls = Literal["none", "starttls", "tls"]
 SECRET_MIN: Final = 16
@@ -78,8 +79,10 @@ class NotifySettings(ServiceSettings):
     @field_validator("notify_webhook_secret")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < SECRET_MIN:
-            raise ValueError(f"it must have at least {SECRET_MIN} characters")
+        if value is not None:
+            if len(value.get_secret_value()) < SECRET_MIN:
+                raise ValueError(f"it must have at least {SECRET_MIN} characters")
+            key_of(value.get_secret_value())
         return value
 
     @model_validator(mode="after")

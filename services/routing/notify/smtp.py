@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -18,6 +19,7 @@ from services.routing.notify.model import Message
 from services.routing.notify.settings import Tls
 
 TIMEOUT_S: Final = 20.0
+_ADDRESS: Final = re.compile(r"\S+@\S+")
 PERMANENT: Final = 500
 """Reply codes from here on are final (RFC 5321, section 4.2.1)."""
 
@@ -63,7 +65,8 @@ class SmtpChannel:
             raise _refusal("mail_refused", error.code, error.message) from error
         except (SMTPException, OSError, TimeoutError) as error:
             said = str(error) or f"no answer within {self._timeout_s:g} seconds"
-            raise Transient("mail_server", f"the mail server did not take it: {said}") from error
+            detail = f"the mail server did not take it: {_quoted(said)}"
+            raise Transient("mail_server", detail) from error
 
     async def close(self) -> None:
         """Nothing is kept open between two mails."""
@@ -102,14 +105,19 @@ def _address(message: Message) -> Address:
     if not message.address:
         raise Poison("no_address", f"agent {message.agent!r} has no e-mail address")
     try:
-        address = Address(addr_spec=message.address)
+        # The domain in ASCII, so that no mail server needs SMTPUTF8 for it.
+        local, _, domain = message.address.rpartition("@")
+        return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}")
     except (MessageError, ValueError, IndexError) as error:
-        raise Poison("bad_address", f"the e-mail address of {message.agent!r} is none") from error
-    if not address.domain:
-        raise Poison("bad_address", f"the e-mail address of {message.agent!r} names no domain")
-    return address
+        detail = f"the e-mail address of agent {message.agent!r} cannot be used; correct it"
+        raise Poison("bad_address", detail) from error
 
 
 def _refusal(code: str, status: int, said: str) -> Poison | Transient:
     kind = Poison if status >= PERMANENT else Transient
-    return kind(code, f"the mail server answered {status}: {said}")
+    return kind(code, f"the mail server answered {status}: {_quoted(said)}")
+
+
+def _quoted(said: str) -> str:
+    """What a server said, in one line and without addresses: it is kept, and published."""
+    return " ".join(_ADDRESS.sub("[address]", said).split())

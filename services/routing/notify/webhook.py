@@ -1,15 +1,8 @@
-"""A webhook: every notification as JSON to one address of the desk's own (a chat, a pager).
-
-Signed as Standard Webhooks (standardwebhooks.com) says, so that receivers find libraries for it.
-"""
+"""A webhook: every notification as JSON to one address of the desk's own (a chat, a pager)."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -18,11 +11,11 @@ from pydantic_core import to_json
 
 from libs.runtime.errors import Poison, Transient
 from services.routing.notify.model import Message
+from services.routing.notify.signing import key_of, sign
 
 TIMEOUT_S: Final = 10.0
 AGAIN: Final = frozenset({408, 425, 429})
 """Statuses below 500 after which another try may succeed."""
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how a secret in base64 begins
 
 
 class WebhookChannel:
@@ -101,19 +94,3 @@ def body_of(message: Message) -> dict[str, Any]:
         "subject": message.subject,
         "text": message.text,
     }
-
-
-def key_of(secret: str) -> bytes:
-    """The bytes of a secret: `whsec_` + base64, or any other text as it is."""
-    if secret.startswith(SECRET_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-        except (binascii.Error, ValueError):
-            pass
-    return secret.encode()
-
-
-def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """The header `webhook-signature`: `v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64."""
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
