@@ -87,10 +87,12 @@ def test_every_command_that_is_mentioned_exists(file: Path) -> None:
     for words in commands_in(file.read_text("utf-8")):
         assert words[0] in SUBCOMMANDS, f"bitacora {' '.join(words)}"
         command = loaded(words[0])
-        inner = getattr(command, "commands", None)
-        if inner and len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]):
-            assert words[1] in inner, f"bitacora {' '.join(words)}"
-            command = inner[words[1]]
+        for word in words[1:]:
+            inner = getattr(command, "commands", None)
+            if not inner or not re.fullmatch(r"[a-z]+", word):
+                break
+            assert word in inner, f"bitacora {' '.join(words)}"
+            command = inner[word]
         options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         for word in words:
             if word.startswith("--"):

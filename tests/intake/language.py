@@ -20,7 +20,14 @@ from libs.events import (
     fold,
 )
 from libs.events.ticket import Assigned, Requester, StatusChanged, TicketCreated
-from services.intake.domain import DecisionContext, DomainSettings, Refused, decide
+from services.intake.domain import (
+    DecisionContext,
+    DomainSettings,
+    Refused,
+    Requirements,
+    decide,
+    requirements_of,
+)
 
 TICKET = "0197f000-0000-7000-8000-000000000001"
 OTHER = "0197f000-0000-7000-8000-000000000002"
@@ -89,6 +96,10 @@ class Given:
     events: tuple[Event, ...]
     settings: DomainSettings = field(default_factory=DomainSettings)
     now: datetime = START + timedelta(hours=1)
+    requirements: Requirements = field(default_factory=Requirements)
+
+    def requiring(self, *document: dict[str, Any]) -> Given:
+        return replace(self, requirements=requirements_of(1, document))
 
     def under(self, settings: DomainSettings) -> Given:
         return replace(self, settings=settings)
@@ -98,7 +109,7 @@ class Given:
 
     def when(self, command: Command, actor: str = "agent:7", **around: Any) -> Then:
         envelope = CommandEnvelope("c-1", TICKET, command, actor, **around)
-        context = DecisionContext(self.now, 1001, self.settings)
+        context = DecisionContext(self.now, 1001, self.settings, self.requirements)
         return Then(folded(self.events), envelope, context)
 
 

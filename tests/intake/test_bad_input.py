@@ -277,3 +277,48 @@ async def test_a_field_name_that_could_not_be_read_again(intake: Intake, name: s
 async def test_a_number_too_long_to_be_one(intake: Intake) -> None:
     answer = await intake.http.get("/v1/tickets/by-number/" + "9" * 5_000)
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_ticket")
+
+
+# ------------------------------------------------------------------- requirements at hand-over
+
+REQUIREMENTS = "/v1/hand-over-requirements"
+
+
+@pytest.mark.parametrize("actor", ["requester:ana", "import:old", "service:routing"])
+async def test_only_the_people_of_the_desk_change_them(intake: Intake, actor: str) -> None:
+    answer = await intake.call("PUT", REQUIREMENTS, {"requirements": []}, actor)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted")
+
+
+BAD_REQUIREMENTS: dict[str, tuple[Any, str]] = {
+    "no list": ({}, "missing"),
+    "an unknown key": ({"requirements": [], "rules": []}, "extra_forbidden"),
+    "an entry's unknown key": (
+        {"requirements": [{"category": "a", "fields": ["x"], "teir": {}}]},
+        "extra_forbidden",
+    ),
+    "nothing required": ({"requirements": [{"category": "a"}]}, "nothing_required"),
+    "an empty list": ({"requirements": [{"category": "a", "fields": []}]}, "too_short"),
+    "no tiers": ({"requirements": [{"category": "a", "tiers": {}}]}, "too_short"),
+    "an empty tier": ({"requirements": [{"category": "a", "tiers": {"2": []}}]}, "too_short"),
+    "tier 1": ({"requirements": [{"category": "a", "tiers": {"1": ["x"]}}]}, "literal_error"),
+    "an empty group": ({"requirements": [{"category": "a", "groups": {"": ["x"]}}]}, "string_"),
+    "a blank category": ({"requirements": [{"category": " ", "fields": ["x"]}]}, "string_"),
+    "a category twice": (
+        {"requirements": [{"category": "a", "fields": ["x"]}, {"category": "a ", "fields": ["y"]}]},
+        "duplicate_category",
+    ),
+    "a field twice": ({"requirements": [{"category": "a", "fields": ["x", "x"]}]}, "duplicate_"),
+    "a number": ({"requirements": [{"category": "a", "fields": [7]}]}, "string_type"),
+    "a truth": ({"requirements": [{"category": True, "fields": ["x"]}]}, "string_type"),
+    "control characters": ({"requirements": [{"category": "a", "fields": ["x\n1"]}]}, "unprint"),
+}
+
+
+@pytest.mark.parametrize(("body", "kind"), BAD_REQUIREMENTS.values(), ids=BAD_REQUIREMENTS)
+async def test_what_is_no_requirement(intake: Intake, body: Any, kind: str) -> None:
+    answer = await intake.call("PUT", REQUIREMENTS, body)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_body"), answer.text
+    assert problem["errors"][0]["type"].startswith(kind), problem["errors"]
+    assert (await intake.http.get(REQUIREMENTS)).json()["version"] == 0
