@@ -11,6 +11,10 @@ from libs.runtime.store import ServiceStore
 from services.routing.api import create_router
 from services.routing.config import RoutingSettings
 from services.routing.handlers import RoutingHandler, sweeping
+from services.routing.notify import Notifications
+from services.routing.notify.api import create_notifications_router
+from services.routing.notify.channel import channels_of
+from services.routing.notify.sending import addresses_in, notifying
 from services.routing.store import Desk
 from services.routing.views import Tables
 
@@ -20,11 +24,20 @@ def build(settings: RoutingSettings) -> Service:
     metadata = MetaData()
     tables = Tables(metadata)
     clock = settings.make_clock()
+    channels = channels_of(settings)
+    notifications = Notifications(
+        metadata,
+        clock,
+        channels=tuple(channels),
+        kinds=settings.kinds_told,
+        attempts_max=settings.notify_attempts,
+    )
     database = Database(settings.database_url)
     store = ServiceStore(database, metadata, source="/bitacora/routing", clock=clock)
     desk = Desk(tables, settings.rules(), clock, settings.timing())
     service = Service(settings, store)
     service.http.include_router(create_router(store, desk))
+    service.http.include_router(create_notifications_router(store, notifications))
     service.consume([TICKETS_EVENTS, TICKETS_REJECTIONS], RoutingHandler(desk))
 
     def adopt_rules() -> None:
@@ -32,4 +45,14 @@ def build(settings: RoutingSettings) -> Service:
 
     service.prepare(adopt_rules)
     service.background("sweep", sweeping(store, desk, interval_s=settings.sweep_interval_s))
+    telling = notifying(
+        store,
+        notifications,
+        channels,
+        addresses_in(tables.agents),
+        service.metrics,
+        keep_days=settings.notify_keep_days,
+    )
+    for name, run in telling.items():
+        service.background(name, run)
     return service

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from libs.runtime.settings import ServiceSettings
 from services.routing.domain import NeedsRules
+from services.routing.notify.settings import NotifySettings
 from services.routing.store import Timing
 
 
-class RoutingSettings(ServiceSettings, service="routing"):
+class RoutingSettings(NotifySettings, service="routing"):
     rule_version: str = Field(
         "1",
         min_length=1,

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from libs.runtime.http import create_http_app
 from libs.runtime.settings import SettingsError
@@ -180,6 +181,6 @@ def test_wrong_settings_say_what_to_do_and_no_secret(values: dict[str, Any], sai
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = Settings(**MAIL, notify_smtp_user="desk", notify_smtp_password="hush", **HOOK)
+    settings = Settings(**MAIL, notify_smtp_user="desk", notify_smtp_password=SecretStr("hush"), **HOOK)
     assert "hush" not in repr(settings)
     assert "chat.desk" not in repr(settings)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, select
 
 from libs.events.routing import AgentNotified
 from libs.events.topics import ROUTING_DECISIONS
@@ -243,6 +243,17 @@ def pruning(
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     return prune_for_ever
+
+
+def addresses_in(agents: Table) -> Addresses:
+    """The addresses as the table of agents has them (columns `id` and `email`)."""
+
+    def addresses(connection: Connection, wanted: Sequence[str]) -> Mapping[str, str]:
+        c = agents.c
+        query = select(c.id, c.email).where(c.id.in_(wanted), c.email.is_not(None))
+        return {row.id: row.email for row in connection.execute(query)}
+
+    return addresses
 
 
 def say(outgoing: Outgoing, ending: Ending) -> None:
