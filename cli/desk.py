@@ -32,10 +32,20 @@ class Desk:
 
     def get(self, service: str, path: str, **query: Any) -> Any:
         """The JSON at `path` of `service`; query values that are None are left out."""
-        url = service_url(service, self._data_dir)
         wanted = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", service, path, params=wanted)
+
+    def put(self, service: str, path: str, body: bytes, *, actor: str, **headers: str) -> Any:
+        """Puts `body`, which is JSON, to `path` of `service` as `actor`; returns the JSON that is
+        answered. `headers` in Python's spelling: if_match="…"."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= {"X-Bitacora-Actor": actor, "Content-Type": "application/json"}
+        return self._ask("PUT", service, path, content=body, headers=sent)
+
+    def _ask(self, method: str, service: str, path: str, **request: Any) -> Any:
+        url = service_url(service, self._data_dir)
         try:
-            answer = self._http.get(url + path, params=wanted)
+            answer = self._http.request(method, url + path, **request)
         except httpx.TransportError as error:
             raise NotRunning(
                 f"{service} does not answer at {url} ({type(error).__name__}):"

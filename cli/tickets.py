@@ -1,4 +1,5 @@
-"""`bitacora tickets`: list tickets, show one as it is or as it was, print its history."""
+"""`bitacora tickets`: list tickets, show one as it is or as it was, print its history; and what is
+required of them at hand-over."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cli import requirements
 from cli.desk import Desk
 from cli.output import (
     DEFAULT_DATA_DIR,
@@ -24,10 +26,11 @@ from cli.output import (
 from libs.events import EventEnvelope, Priority, Status, Ticket, fold, format_time, parse_time
 
 app = typer.Typer(
-    help="Tickets: list, show (now, at an instant, at a sequence), history.",
+    help="Tickets: list, show (now, at an instant, at a sequence), history; hand-over.",
     no_args_is_help=True,
     add_completion=False,
 )
+app.add_typer(requirements.app, name="requirements")
 
 PAGE: Final = 500
 TEXT_MAX: Final = 60
