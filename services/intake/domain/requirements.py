@@ -17,6 +17,8 @@ EVERY_CATEGORY: Final = "*"
 OWN_FIELDS: Final = ("category", "subcategory", "language")
 """Names that mean the ticket's own field; every other name is a custom field's."""
 
+HAND_OVERS: Final = (AssignTicket, EscalateTicket)
+
 EXEMPT: Final = frozenset({"service:routing", "service:sla"})
 """They escalate because a target was missed or a ticket was handed around too often, and move it
 because nobody else can take it. A machine cannot fill in a field: refused, the ticket would lie
@@ -68,8 +70,7 @@ def requirements_of(version: int, document: Sequence[Mapping[str, Any]]) -> Requ
 
 def asks_for_requirements(envelope: CommandEnvelope) -> bool:
     """Whether deciding this command may look at the requirements at all."""
-    hands_over = isinstance(envelope.command, AssignTicket | EscalateTicket)
-    return hands_over and not exempt(envelope.actor)
+    return isinstance(envelope.command, HAND_OVERS) and not exempt(envelope.actor)
 
 
 def missing_for_tier(requirements: Requirements, ticket: Ticket, tier: int) -> tuple[str, ...]:
