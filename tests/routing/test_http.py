@@ -17,6 +17,9 @@ from tests.routing.house import T1, T2, T3, House
 
 ANA = {"id": "ana", "name": "Ana", "capacity": 1, "skills": [{"name": "vpn", "level": 3}]}
 
+HOURS = {"zone": "Europe/Madrid", "week": {"mon": [{"start": "09:00", "end": "17:00"}]}}
+LEAVE = {"start": "2026-03-02T08:00:00Z", "end": "2026-03-02T12:00:00Z", "note": "holiday"}
+
 
 @pytest.fixture
 def house(sqlite_url: str) -> Iterator[House]:
@@ -47,19 +50,101 @@ async def test_an_agent_from_registration_to_leaving(http: httpx.AsyncClient) ->
         "capacity": {"capacity": 4},
         "groups": {"groups": ["first line"]},
         "languages": {"languages": ["es", "ru"]},
+        "name": {"name": "Ana María"},
+        "tiers": {"tiers": [1, 3]},
+        "channels": {"channels": ["chat", "email"], "channel_limits": {"chat": 2}},
+        "working-hours": {"working_hours": HOURS},
+        "contact": {"email": "ana@example.com"},
+        "leadership": {"lead_of": ["first line"]},
     }
     for what, body in changes.items():
         changed = await http.put(f"/v1/agents/ana/{what}", json=body)
         assert changed.status_code == 200, changed.text
     agent = (await http.get("/v1/agents/ana")).json()
-    assert {what: agent[what] for what in changes} == {
-        what: body[what] for what, body in changes.items()
-    }
-    assert (agent["sequence"], agent["load"], agent["spare"]) == (6, 0, 4)
+    wanted = {field: value for body in changes.values() for field, value in body.items()}
+    assert {field: agent[field] for field in wanted} == wanted
+    assert (agent["sequence"], agent["load"], agent["spare"]) == (12, 0, 4)
     assert (await http.get("/v1/agents")).json()["agents"] == [agent]
     assert (await http.delete("/v1/agents/ana")).json()["retired"] is True
     assert (await http.get("/v1/agents")).json() == {"agents": [], "total": 0}
     assert (await http.post("/v1/agents", json=ANA)).json()["code"] == "agent_retired"
+
+
+async def test_a_whole_agent_is_put_twice(http: httpx.AsyncClient) -> None:
+    whole = {
+        "name": "Ana",
+        "capacity": 3,
+        "skills": ANA["skills"],
+        "channel_limits": {"chat": 1},
+        "working_hours": HOURS,
+        "out_of_office": [LEAVE],
+        "lead_of": ["payments"],
+        "email": "ana@example.com",
+    }
+    made = await http.put("/v1/agents/ana%20b", json=whole)
+    assert (made.status_code, made.headers["location"]) == (201, "/v1/agents/ana%20b")
+    assert (made.json()["id"], made.json()["sequence"]) == ("ana b", 2)
+    again = await http.put("/v1/agents/ana%20b", json=whole)
+    assert (again.status_code, again.json()) == (200, made.json())
+    assert again.headers["etag"] == '"2"'
+    changed = await http.put("/v1/agents/ana%20b", json=whole | {"capacity": 4, "email": None})
+    assert (changed.json()["sequence"], changed.json()["email"]) == (4, None)
+    got = await http.get("/v1/agents/ana%20b")
+    assert (got.json(), got.headers["etag"]) == (changed.json(), '"4"')
+
+
+async def test_a_change_for_a_version_that_is_gone(http: httpx.AsyncClient) -> None:
+    made = await http.post("/v1/agents", json=ANA)
+    match = {"If-Match": made.headers["etag"]}
+    first = await http.put("/v1/agents/ana/capacity", json={"capacity": 2}, headers=match)
+    assert (first.status_code, first.headers["etag"]) == (200, '"2"')
+    for method, path, body in (
+        ("PUT", "/capacity", {"capacity": 3}),
+        ("PUT", "", {"name": "Ana", "capacity": 3}),
+        ("DELETE", "", None),
+    ):
+        late = await http.request(method, f"/v1/agents/ana{path}", json=body, headers=match)
+        assert (late.status_code, late.json()["code"]) == (412, "stale_version")
+        assert late.json()["current_sequence"] == 2
+    new = await http.put("/v1/agents/bo", json={"name": "Bo", "capacity": 1}, headers=match)
+    assert (new.status_code, new.json()["current_sequence"]) == (412, 0)
+    wrong = {"If-Match": "yesterday"}
+    answer = await http.put("/v1/agents/ana/capacity", json={"capacity": 3}, headers=wrong)
+    assert answer.json()["code"] == "bad_if_match"
+
+
+async def test_who_is_on_duty_and_until_when(http: httpx.AsyncClient, house: House) -> None:
+    """The clock stands at Monday 09:00 UTC, which is 10:00 in Madrid."""
+    await http.post("/v1/agents", json=ANA | {"working_hours": HOURS})
+
+    async def told() -> tuple[bool, str | None, str | None]:
+        shown = (await http.get("/v1/agents")).json()["agents"][0]
+        return shown["on_duty"], shown["off_duty_reason"], shown["next_change"]
+
+    assert await told() == (False, "offline", None)
+    body = {"presence": "online", "reason": "early shift"}
+    shown = (await http.put("/v1/agents/ana/presence", json=body)).json()
+    assert (shown["presence_reason"], shown["presence_since"]) == (
+        "early shift",
+        "2026-03-02T09:00:00Z",
+    )
+    assert await told() == (True, None, "2026-03-02T16:00:00Z")
+    await http.put("/v1/agents/ana/out-of-office", json={"periods": [LEAVE]})
+    assert await told() == (False, "out_of_office", "2026-03-02T12:00:00Z")
+    house.clock.advance(3 * 3600)
+    assert await told() == (True, None, "2026-03-02T16:00:00Z")
+    house.clock.advance(4 * 3600)
+    assert await told() == (False, "off_hours", "2026-03-09T08:00:00Z")
+
+
+async def test_pages_of_agents(http: httpx.AsyncClient) -> None:
+    for name in ("bo", "ana", "cy", "di"):
+        await http.put(f"/v1/agents/{name}", json={"name": name, "capacity": 1})
+    await http.delete("/v1/agents/bo")
+    page = (await http.get("/v1/agents", params={"limit": 2})).json()
+    assert ([agent["id"] for agent in page["agents"]], page["total"]) == (["ana", "cy"], 3)
+    rest = (await http.get("/v1/agents", params={"after": "cy"})).json()
+    assert [agent["id"] for agent in rest["agents"]] == ["di"]
 
 
 async def test_the_queue_says_why_and_the_decisions_say_who(
@@ -105,6 +190,19 @@ async def test_the_queue_says_why_and_the_decisions_say_who(
         {"id": ""},
         {"load": 0},
         {"name": None},
+        {"channel_limits": {"chat": -1}},
+        {"channel_limits": {"pigeon": 1}},
+        {"working_hours": {"zone": "Mars/Olympus", "week": HOURS["week"]}},
+        {"working_hours": {"zone": "UTC", "week": {"monday": []}}},
+        {"working_hours": {"zone": "UTC", "week": {"mon": [{"start": "9:00", "end": "17:00"}]}}},
+        {"working_hours": {"zone": "UTC", "week": {"mon": [{"start": "25:00", "end": "26:00"}]}}},
+        {"out_of_office": [LEAVE, LEAVE]},
+        {"out_of_office": [LEAVE | {"end": LEAVE["start"]}]},
+        {"out_of_office": [LEAVE | {"start": "2026-03-02T08:00:00"}]},
+        {"out_of_office": [LEAVE | {"until": "noon"}]},
+        {"email": "ana@example.com\nBcc: bo@example.com"},
+        {"email": ""},
+        {"lead_of": ["a", "a"]},
     ],
 )
 async def test_what_cannot_be_is_refused(http: httpx.AsyncClient, change: dict[str, Any]) -> None:

@@ -135,9 +135,9 @@ def decide(
         raise Refused("unknown_agent", f"There is no agent {agent_id!r}.", status=404)
     _check_version(agent_id, state.sequence if state else 0, if_sequence)
     if isinstance(command, RegisterAgent):
-        return _register(command)
+        return _register(agent_id, command)
     if isinstance(command, PutAgent):
-        return _put(command.described, state)
+        return _put(agent_id, command.described, state)
     return _set(command, state or Agent(agent_id))
 
 
@@ -206,7 +206,8 @@ def _check_version(agent_id: str, sequence: int, if_sequence: int | None) -> Non
         )
 
 
-def _register(command: RegisterAgent) -> Events:
+def _register(agent_id: str, command: RegisterAgent) -> Events:
+    checks.check_id(agent_id)
     registered = AgentRegistered(
         name=checks.check_name(command.name),
         groups=checks.check_words("group", command.groups),
@@ -224,9 +225,9 @@ def _register(command: RegisterAgent) -> Events:
     return (registered, AgentOutOfOfficeChanged(periods=periods)) if periods else (registered,)
 
 
-def _put(described: RegisterAgent, state: Agent | None) -> Events:
+def _put(agent_id: str, described: RegisterAgent, state: Agent | None) -> Events:
     if state is None:
-        return _register(described)
+        return _register(agent_id, described)
     settings: tuple[Setting, ...] = (
         SetName(described.name),
         SetSkills(described.skills),

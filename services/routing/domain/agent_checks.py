@@ -25,6 +25,7 @@ FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 """Out-of-office periods lie between these: beyond, wall time cannot be reckoned in every zone."""
 
+_ID: Final = re.compile(r"[^\s/\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,199}")
 _EMAIL: Final = re.compile(
     r'[^\s@<>()\[\]\\,;:"]{1,64}@[^\W_](?:[\w-]{0,62})(?:\.[^\W_](?:[\w-]{0,62}))*'
 )
@@ -45,6 +46,15 @@ class Refused(Exception):
 
 def invalid(detail: str) -> Refused:
     return Refused("invalid_agent", detail, status=422)
+
+
+def check_id(agent_id: str) -> None:
+    """It stands in paths and on streams."""
+    if not _ID.fullmatch(agent_id):
+        raise invalid(
+            f"{agent_id!r} cannot be the id of an agent: 1 to 200 characters, no slash, no control"
+            " characters, no space at the start."
+        )
 
 
 def check_name(name: str) -> str:
