@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -74,13 +73,12 @@ def create_notifications_router(store: ServiceStore, queue: Notifications) -> AP
 
 def view(row: Delivery) -> dict[str, Any]:
     """An entry of the log. `next_try` is null unless it waits; `reason` says why not sent (yet)."""
-    facts = {name: value for name, value in asdict(row.facts).items() if value is not None}
     return {
         "id": row.id,
         "kind": row.kind,
         "agent": row.agent,
         "ticket_id": row.ticket_id,
-        "facts": facts,
+        "facts": row.facts.known(),
         "at": row.at,
         "channel": row.channel,
         "state": row.state,

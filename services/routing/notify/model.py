@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 Kind = Literal["assigned", "offered", "taken_back", "hand_over_limit", "presence_lowered", "sla"]
@@ -32,6 +32,11 @@ class Facts:
     until: datetime | None = None
     reason: str | None = None
     count: int | None = None
+
+    def known(self) -> dict[str, Any]:
+        """Those that are there, by name."""
+        pairs = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in pairs if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ write lock on SQLite). So each is sent at least once, and repeated only after su
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -178,7 +178,7 @@ class Notifications:
             "agent": item.agent,
             "ticket_id": item.ticket_id,
             "number": item.facts.number,
-            "facts": to_json(asdict(item.facts), exclude_none=True).decode(),
+            "facts": to_json(item.facts.known()).decode(),
             "at_us": micros(item.at),
             "created_us": micros(now),
             "until_us": micros(item.facts.until) if item.facts.until else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from typing import Any, Final
 
 import httpx
@@ -83,14 +82,13 @@ class WebhookChannel:
 
 def body_of(message: Message) -> dict[str, Any]:
     """The body; README.md of this package is its description. Fields are added, never changed."""
-    facts = {name: value for name, value in asdict(message.facts).items() if value is not None}
     return {
         "id": message.id,
         "kind": message.kind,
         "agent": message.agent,
         "ticket_id": message.ticket_id,
         "at": message.at,
-        "facts": facts,
+        "facts": message.facts.known(),
         "subject": message.subject,
         "text": message.text,
     }
