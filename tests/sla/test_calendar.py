@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,6 +14,7 @@ from services.sla.domain.calendar import Calendar, calendar_of
 from services.sla.domain.errors import InvalidDefinition
 from services.sla.domain.hours import WEEKDAYS
 from services.sla.domain.instants import LAST_US, SECOND_US, to_datetime, to_us
+from tests.sla.naive import definitions, is_open
 
 SPLIT = [["09:00", "13:00"], ["14:00", "18:00"]]
 WORKDAYS = ("mon", "tue", "wed", "thu", "fri")
@@ -91,6 +92,88 @@ def test_a_day_that_a_zone_left_out() -> None:
     assert elapsed_s(samoa, "2011-12-26T00:00:00Z", "2012-01-03T00:00:00Z") == 0
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "hours_of_the_day"),
+    [
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Europe/Berlin", "2026-10-25", 25),
+        ("America/New_York", "2026-03-08", 23),
+        ("America/New_York", "2026-11-01", 25),
+        ("Australia/Lord_Howe", "2026-04-05", 24.5),
+        ("Australia/Lord_Howe", "2026-10-04", 23.5),
+        ("Africa/Casablanca", "2025-02-23", 25),  # Ramadan began on 1 March
+        ("Africa/Casablanca", "2025-04-06", 23),
+        ("Asia/Kathmandu", "1986-01-01", 23.75),  # from +05:30 to +05:45
+        ("Asia/Kathmandu", "2026-01-01", 24),
+        ("Pacific/Apia", "2011-12-29", 24),
+        ("Pacific/Apia", "2011-12-30", 0),  # that Friday was left out
+        ("America/Sao_Paulo", "2018-11-04", 23),  # its first hour did not exist
+    ],
+)
+def test_how_long_a_local_day_is(zone: str, day: str, hours_of_the_day: float) -> None:
+    weekday = WEEKDAYS[date.fromisoformat(day).weekday()]
+    whole = calendar({weekday: [["00:00", "24:00"]]}, zone)
+    noon = datetime.fromisoformat(f"{day}T12:00:00Z")
+    found = whole.elapsed_us(to_us(noon - timedelta(days=2)), to_us(noon + timedelta(days=2)))
+    assert found == hours_of_the_day * 3600 * SECOND_US
+
+
+def test_special_days_have_their_own_hours() -> None:
+    definition = {
+        "id": "c",
+        "zone": "UTC",
+        "hours": dict.fromkeys(WORKDAYS, SPLIT),
+        "holidays": ["2026-12-24", "2026-12-25"],
+        "special_days": {
+            "2026-12-24": [["09:00", "12:00"]],  # instead of the holiday
+            "2026-12-26": [["22:00", "02:00"]],  # a Saturday; its shift ends on Sunday
+            "2026-12-28": [],
+        },
+    }
+    of = calendar_of(definition, 1)
+    assert elapsed_s(of, "2026-12-24T00:00:00Z", "2026-12-25T00:00:00Z") == 3 * 3600
+    assert elapsed_s(of, "2026-12-26T00:00:00Z", "2026-12-27T00:00:00Z") == 2 * 3600
+    assert elapsed_s(of, "2026-12-27T00:00:00Z", "2026-12-29T00:00:00Z") == 2 * 3600
+    assert due(of, "2026-12-24T11:00:00Z", 2 * 3600) == "2026-12-26T23:00:00Z"
+    assert due(of, "2026-12-26T23:00:00Z", 4 * 3600) == "2026-12-29T10:00:00Z"
+
+
+def test_the_night_shift_of_a_special_day_ends_before_a_holiday() -> None:
+    night = {"2026-12-24": [["22:00", "06:00"]]}
+    hours = {"mon": [["09:00", "10:00"]]}
+    definition = {"id": "c", "zone": "UTC", "hours": hours, "special_days": night}
+    span = "2026-12-24T00:00:00Z", "2026-12-26T00:00:00Z"
+    assert elapsed_s(calendar_of(definition, 1), *span) == 8 * 3600
+    on_holiday = calendar_of({**definition, "holidays": ["2026-12-25"]}, 1)
+    assert elapsed_s(on_holiday, *span) == 2 * 3600
+
+
+def test_a_night_shift_may_last_longer_than_half_a_day() -> None:
+    standby = calendar({day: [["17:00", "09:00"]] for day in WORKDAYS}, "UTC")
+    assert elapsed_s(standby, "2026-06-01T00:00:00Z", "2026-06-08T00:00:00Z") == 5 * 16 * 3600
+
+
+def test_an_upper_bound_of_how_long_a_target_takes() -> None:
+    holidays = tuple(f"{year}-12-{day}" for year in range(2006, 2047) for day in (24, 25, 26))
+    of = business(*holidays)
+    start_us = to_us(datetime(2026, 12, 23, 17, tzinfo=UTC))
+    target_us = 80 * 3600 * SECOND_US
+    needed_us = of.add_us(start_us, target_us) - start_us
+    assert needed_us <= of.longest_us(target_us) < 6 * 7 * 86_400 * SECOND_US
+    assert calendar(None).longest_us(5) == 5
+    closed_for_years = business(*(str(date(2026, 1, 1) + timedelta(days=n)) for n in range(4000)))
+    assert closed_for_years.longest_us(SECOND_US) > 10 * 365 * 86_400 * SECOND_US
+
+
+def test_ten_years_are_as_exact_as_the_sum_of_their_days() -> None:
+    of = business("2021-12-25", "2024-02-29", "2026-06-02")
+    start = datetime(2016, 5, 4, 3, 2, 1, tzinfo=UTC)
+    days = [to_us(start + timedelta(days=n)) for n in range(3653)]
+    daily_us = [of.elapsed_us(first, last) for first, last in pairwise(days)]
+    assert of.elapsed_us(days[0], days[-1]) == sum(daily_us)
+    assert of.add_us(days[0], sum(daily_us)) == to_us(datetime(2026, 5, 1, 16, tzinfo=UTC))
+
+
 def test_night_shifts() -> None:
     night = calendar({"fri": [["22:00", "06:00"]], "sun": [["20:00", "24:00"]]}, "UTC")
     assert elapsed_s(night, "2026-06-05T00:00:00Z", "2026-06-08T00:00:00Z") == 12 * 3600
@@ -142,6 +225,18 @@ def test_long_spans_are_exact_and_quick() -> None:
         ({"hours": {"mon": SPLIT}, "holidays": ["2026-02-30"]}, "bad_holiday"),
         ({"hours": {"mon": SPLIT}, "holidays": ["2026-01-01"] * 5001}, "too_many_holidays"),
         ({"hours": None, "holidays": ["2026-12-25"]}, "holidays_without_hours"),
+        ({"hours": None, "special_days": {"2026-12-24": []}}, "holidays_without_hours"),
+        ({"hours": {"mon": SPLIT}, "holidays": ["20261225"]}, "bad_holiday"),
+        ({"hours": {"mon": SPLIT}, "special_days": {"24.12.2026": []}}, "bad_special_day"),
+        ({"hours": {"mon": SPLIT}, "special_days": {"2026-12-24": [["9", "12"]]}}, "bad_hours"),
+        (
+            {"hours": {"mon": SPLIT}, "special_days": {"2026-12-24": [*SPLIT, *SPLIT]}},
+            "overlapping_hours",
+        ),
+        (
+            {"hours": {"mon": SPLIT}, "holiday_countries": [{"country": "ES"}]},
+            "unresolved_holidays",
+        ),
     ],
 )
 def test_bad_definitions(definition: dict[str, Any], code: str) -> None:
@@ -151,64 +246,6 @@ def test_bad_definitions(definition: dict[str, Any], code: str) -> None:
 
 
 # ---- against a naive minute counter ----------------------------------------------------------
-
-PLACES = [
-    ("Europe/Madrid", datetime(2026, 3, 28, tzinfo=UTC)),
-    ("Europe/Madrid", datetime(2026, 10, 24, tzinfo=UTC)),
-    ("America/New_York", datetime(2026, 3, 7, tzinfo=UTC)),
-    ("America/Sao_Paulo", datetime(2018, 11, 3, tzinfo=UTC)),  # midnight does not exist
-    ("America/St_Johns", datetime(2010, 11, 6, tzinfo=UTC)),  # back at 00:01, into yesterday
-    ("Australia/Lord_Howe", datetime(2026, 4, 4, tzinfo=UTC)),  # half an hour
-    ("Africa/Casablanca", datetime(2026, 2, 14, tzinfo=UTC)),
-    ("Pacific/Apia", datetime(2011, 12, 29, tzinfo=UTC)),  # a day is left out
-    ("Asia/Kathmandu", datetime(2026, 6, 1, tzinfo=UTC)),
-    ("UTC", datetime(2026, 6, 1, tzinfo=UTC)),
-]
-
-
-def clock_text(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
-@st.composite
-def shifts(draw: st.DrawFn) -> list[list[str]]:
-    points = sorted(draw(st.sets(st.integers(0, 96), max_size=6)))
-    spans = [
-        [clock_text(first * 15), clock_text(last * 15)]
-        for first, last in zip(points[::2], points[1::2], strict=False)
-    ]
-    if draw(st.integers(0, 4)) == 0:
-        spans.append(["22:15", clock_text(draw(st.integers(0, 40)) * 15)])
-    return spans
-
-
-@st.composite
-def definitions(draw: st.DrawFn) -> tuple[dict[str, Any], datetime]:
-    zone, around = draw(st.sampled_from(PLACES))
-    hours = {day: draw(shifts()) for day in draw(st.sets(st.sampled_from(WEEKDAYS), min_size=2))}
-    offsets = draw(st.sets(st.integers(-2, 8), max_size=3))
-    holidays = [str(around.date() + timedelta(days=offset)) for offset in offsets]
-    start = around + timedelta(minutes=draw(st.integers(-1440, 2880)))
-    definition = {"id": "c", "zone": zone, "hours": hours, "holidays": sorted(holidays)}
-    try:
-        calendar_of(definition, 1)
-    except InvalidDefinition as refusal:
-        assume(refusal.code not in {"overlapping_hours", "no_open_minute"})
-        raise
-    return definition, start
-
-
-def naive_open(definition: dict[str, Any], instant: datetime) -> bool:
-    """Is the minute from `instant` open? Straight from the words of the definition."""
-    local = instant.astimezone(ZoneInfo(definition["zone"]))
-    if str(local.date()) in definition["holidays"]:
-        return False
-    now = f"{local:%H:%M}"
-    today = definition["hours"].get(WEEKDAYS[local.weekday()], [])
-    yesterday = definition["hours"].get(WEEKDAYS[local.weekday() - 1], [])
-    return any(
-        (first <= now < last) if first < last else now >= first for first, last in today
-    ) or any(now < last < first for first, last in yesterday)
 
 
 @settings(max_examples=150, deadline=None)
@@ -222,7 +259,7 @@ def test_it_agrees_with_a_naive_minute_counter(
     start_us = to_us(start)
     counted, due_us = 0, None
     for number in range(span_min):
-        counted += naive_open(definition, start + timedelta(minutes=number))
+        counted += is_open(definition, start + timedelta(minutes=number))
         if due_us is None and counted == target_min:
             due_us = start_us + (number + 1) * minute
     assert ours.elapsed_us(start_us, start_us + span_min * minute) == counted * minute
