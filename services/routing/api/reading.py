@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -14,10 +13,9 @@ from libs.runtime.http import json_response
 from libs.runtime.store import ServiceStore
 from services.routing.api.bodies import ID_MAX
 from services.routing.domain import Agent
-from services.routing.domain.floor import Floor
 from services.routing.store import Desk
 from services.routing.views.agents import Loads, agent_view, agents_view
-from services.routing.views.answers import decisions_view, idle_view, lines_view, queue_view
+from services.routing.views.answers import decisions_view, queue_view
 
 LIST_MAX: Final = 1_000
 
@@ -56,41 +54,20 @@ def reading_router(store: ServiceStore, desk: Desk) -> APIRouter:
     async def queue(limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100) -> Response:
         """The tickets that wait, in order, each with the reasons why, as of now."""
 
-        def query(connection: Connection, floor: Floor, now: datetime) -> dict[str, Any]:
-            return queue_view(desk.tables, connection, floor, now, limit=limit)
+        def query(connection: Connection) -> dict[str, Any]:
+            roster = desk.roster(connection, keep=False)
+            return queue_view(desk.tables, roster, connection, limit=limit)
 
-        return json_response(await store.write(desk.looking(query)))
-
-    @router.get("/v1/queue/lines", tags=["queue"])
-    async def lines() -> Response:
-        """The queues by what is needed: how many wait, since when the oldest, and why."""
-
-        def query(_: Connection, floor: Floor, now: datetime) -> dict[str, Any]:
-            return lines_view(floor, now)
-
-        return json_response(await store.write(desk.looking(query)))
+        return json_response(await store.read(query))
 
     @router.get("/v1/decisions/{ticket_id}", tags=["queue"])
     async def decisions(ticket_id: str) -> Response:
-        """Why the ticket waits, or who has it, as of now; and every decision on it, oldest first."""
+        """Every decision on the ticket, oldest first, and where it stands now."""
 
-        def query(connection: Connection, floor: Floor, now: datetime) -> dict[str, Any]:
-            outbox = store.outbox
-            return decisions_view(desk.tables, outbox, connection, floor, now, ticket_id)
+        def query(connection: Connection) -> dict[str, Any]:
+            return decisions_view(desk.tables, store.outbox, connection, ticket_id)
 
-        return json_response(await store.write(desk.looking(query)))
-
-    @router.get("/v1/agents/{agent_id}/idle", tags=["agents"])
-    async def idle(agent_id: str) -> Response:
-        """Why the agent has no (more) work, as of now."""
-
-        def query(_: Connection, floor: Floor, now: datetime) -> dict[str, Any]:
-            agent = floor.columns.get(agent_id)
-            if agent is None:
-                raise Rejected("unknown_agent", f"There is no agent {agent_id!r}.", status=404)
-            return idle_view(floor, now, agent)
-
-        return json_response(await store.write(desk.looking(query)))
+        return json_response(await store.read(query))
 
     return router
 
@@ -103,7 +80,7 @@ def with_load(
 
 
 def _loads(desk: Desk, connection: Connection) -> Loads:
-    return Loads(*desk.loads(connection))
+    return Loads(desk.tables.loads(connection), desk.tables.reserved(connection))
 
 
 def etag(agent: Agent) -> dict[str, str]:
