@@ -187,12 +187,19 @@ class Outbox:
     def _heads(
         self, connection: Connection, outgoing: Outgoing
     ) -> dict[tuple[str, str], tuple[int, str]]:
-        ids = {item.stream_id for item in outgoing.pending if isinstance(item, _PendingEvent)}
-        if not ids:
-            return {}
+        wanted: dict[str, set[str]] = {}
+        for item in outgoing.pending:
+            if isinstance(item, _PendingEvent):
+                wanted.setdefault(item.topic, set()).add(item.stream_id)
         s = self.streams.c
-        query = select(s.topic, s.stream_id, s.sequence, s.hash).where(s.stream_id.in_(ids))
-        return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(query)}
+        found: dict[tuple[str, str], tuple[int, str]] = {}
+        for topic, ids in wanted.items():
+            # By topic and stream, which is the key: by the stream alone it would read the whole table.
+            query = select(s.stream_id, s.sequence, s.hash).where(
+                s.topic == topic, s.stream_id.in_(ids)
+            )
+            found.update({(topic, row[0]): (row[1], row[2]) for row in connection.execute(query)})
+        return found
 
     def _save_heads(
         self,
