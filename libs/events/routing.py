@@ -81,8 +81,8 @@ class TicketRouted(Event):
 class OfferEnded(Event):
     """On the stream `decision:<ticket id>`. `decision_id` is that of the offer's TicketRouted.
 
-    "accepted" is followed by a TicketRouted "assigned"; "withdrawn" means that the ticket no longer
-    needed an agent.
+    "accepted": intake is asked to assign the ticket, with this `decision_id`. "withdrawn": the ticket
+    no longer needed an agent.
     """
 
     decision_id: Word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
-from libs.events.topics import TICKETS_EVENTS, TICKETS_REJECTIONS
+from libs.events.topics import SLA_EVENTS, TICKETS_EVENTS, TICKETS_REJECTIONS
 from libs.runtime.database import Database
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
@@ -16,13 +16,11 @@ from services.routing.notify.api import create_notifications_router
 from services.routing.notify.channel import channels_of
 from services.routing.notify.sending import addresses_in, notifying
 from services.routing.store import Desk
-from services.routing.views import Tables
 
 
 def build(settings: RoutingSettings) -> Service:
     """The service, ready to be run. Connects to nothing yet."""
     metadata = MetaData()
-    tables = Tables(metadata)
     clock = settings.make_clock()
     channels = channels_of(settings)
     notifications = Notifications(
@@ -34,22 +32,17 @@ def build(settings: RoutingSettings) -> Service:
     )
     database = Database(settings.database_url)
     store = ServiceStore(database, metadata, source="/bitacora/routing", clock=clock)
-    desk = Desk(tables, settings.rules(), clock, settings.timing())
+    desk = Desk(metadata, settings.rules(), clock, settings.timing(), notifications)
     service = Service(settings, store)
     service.http.include_router(create_router(store, desk))
     service.http.include_router(create_notifications_router(store, notifications))
-    service.consume([TICKETS_EVENTS, TICKETS_REJECTIONS], RoutingHandler(desk))
-
-    def adopt_rules() -> None:
-        store.write_now(desk.adopt_rules)
-
-    service.prepare(adopt_rules)
+    service.consume([TICKETS_EVENTS, TICKETS_REJECTIONS, SLA_EVENTS], RoutingHandler(desk))
     service.background("sweep", sweeping(store, desk, interval_s=settings.sweep_interval_s))
     telling = notifying(
         store,
         notifications,
         channels,
-        addresses_in(tables.agents),
+        addresses_in(desk.tables.agents),
         service.metrics,
         keep_days=settings.notify_keep_days,
     )

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.routing.domain import NeedsRules
+from services.routing.domain.rules import RoutingRules
 from services.routing.notify.settings import NotifySettings
 from services.routing.store import Timing
 
 
 class RoutingSettings(NotifySettings, service="routing"):
-    rule_version: str = Field(
-        "1",
-        min_length=1,
-        max_length=100,
-        description="recorded with every decision; change it together with any rule below",
-    )
     category_is_skill: bool = Field(
         default=True, description="a ticket's category is a skill that its agent must have"
     )
@@ -31,20 +25,17 @@ class RoutingSettings(NotifySettings, service="routing"):
     retry_s: float = Field(
         1.0, gt=0, description="real seconds that a ticket stays out of the queue after a refusal"
     )
-    sweep_interval_s: float = Field(1.0, gt=0, description="real seconds between two sweeps")
-    sweep_tickets_max: int = Field(
-        100, ge=1, le=10_000, description="waiting tickets that one sweep looks at again"
+    sweep_interval_s: float = Field(
+        1.0, gt=0, description="most real seconds between two looks at what time has brought"
     )
 
-    def rules(self) -> NeedsRules:
-        return NeedsRules(
-            version=self.rule_version,
+    def rules(self) -> RoutingRules:
+        """The rule set that holds until one is put (`PUT /v1/rules`)."""
+        return RoutingRules(
             category_is_skill=self.category_is_skill,
             unknown_skills_required=self.unknown_skills_required,
             language_required=self.language_required,
         )
 
     def timing(self) -> Timing:
-        return Timing(
-            answer_s=self.answer_s, retry_s=self.retry_s, look_back=self.sweep_tickets_max
-        )
+        return Timing(answer_s=self.answer_s, retry_s=self.retry_s)

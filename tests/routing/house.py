@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import MetaData, delete, select
 
 from libs.events import (
+    EVENTS,
     CommandEnvelope,
     Event,
     EventEnvelope,
@@ -24,20 +25,27 @@ from libs.events import (
     evolve,
 )
 from libs.events.chain import GENESIS
-from libs.events.commands import AssignTicket, UnassignTicket
+from libs.events.commands import AssignTicket, EscalateTicket, UnassignTicket
 from libs.events.rejection import CommandRejected
 from libs.events.routing import TicketRouted
-from libs.events.ticket import Assigned, Requester, StatusChanged, TicketCreated, Unassigned
+from libs.events.ticket import (
+    Assigned,
+    Escalated,
+    Requester,
+    StatusChanged,
+    TicketCreated,
+    Unassigned,
+)
 from libs.events.topics import ROUTING_DECISIONS, TICKETS_COMMANDS
 from libs.runtime.clock import ManualClock
 from libs.runtime.database import Database
 from libs.runtime.mapper import envelope_of, record_event, unpack_headers
 from libs.runtime.store import ServiceStore
-from services.routing.domain import Agent, AgentCommand, NeedsRules, Work
-from services.routing.domain.agent import RegisterAgent, SetPresence
+from services.routing.domain import Agent, AgentCommand, Work
+from services.routing.domain.agent_commands import RegisterAgent, SetPresence
+from services.routing.domain.rules import RoutingRules
 from services.routing.handlers import RoutingHandler
 from services.routing.store import Desk, Timing
-from services.routing.views import Tables
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SETTLED = (Status.SOLVED, Status.CLOSED)
@@ -56,7 +64,13 @@ T1, T2, T3, T4 = (tid(n) for n in range(1, 5))
 
 
 def envelope(
-    stream_id: str, sequence: int, event: Event, time: datetime, *, source: str = "/bitacora/intake"
+    stream_id: str,
+    sequence: int,
+    event: Event,
+    time: datetime,
+    *,
+    source: str = "/bitacora/intake",
+    actor: str = "system",
 ) -> EventEnvelope:
     frame = record_event(
         event,
@@ -64,7 +78,7 @@ def envelope(
         sequence=sequence,
         time=time,
         recorded_time=time,
-        actor="system",
+        actor=actor,
         correlation_id="",
         causation_id="",
         traceparent=None,
@@ -95,11 +109,11 @@ class Intake:
     events: list[EventEnvelope] = field(default_factory=list)
     rejections: list[EventEnvelope] = field(default_factory=list)
 
-    def record(self, ticket_id: str, *events: Event) -> None:
+    def record(self, ticket_id: str, *events: Event, actor: str = "system") -> None:
         for event in events:
             state = self.tickets.get(ticket_id)
             sequence = state.sequence + 1 if state else 1
-            made = envelope(ticket_id, sequence, event, self.clock.now())
+            made = envelope(ticket_id, sequence, event, self.clock.now(), actor=actor)
             self.tickets[ticket_id] = evolve(state, made)
             self.events.append(made)
 
@@ -114,8 +128,16 @@ class Intake:
                 self._reject(asked, "already_assigned")
             else:
                 self.assign(ticket.id, command.agent, command.group, command.decision_id)
-        elif isinstance(command, UnassignTicket) and ticket.agent is not None:
-            self.record(ticket.id, Unassigned(previous_agent=ticket.agent))
+        elif isinstance(command, UnassignTicket):
+            if command.if_agent not in {None, ticket.agent}:
+                self._reject(asked, "not_held_by")
+            elif ticket.agent is not None:
+                fact = Unassigned(previous_agent=ticket.agent)
+                self.record(ticket.id, fact, actor=asked.actor)
+        elif isinstance(command, EscalateTicket) and ticket.tier < 3:
+            tier = command.tier or ticket.tier + 1
+            raised = Escalated(tier=tier, previous_tier=ticket.tier, cause=command.cause)
+            self.record(ticket.id, raised, actor=asked.actor)
 
     def assign(
         self,
@@ -154,24 +176,29 @@ class Intake:
 
 class House:
     def __init__(
-        self, url: str, *, rules: NeedsRules | None = None, timing: Timing | None = None
+        self, url: str, *, rules: RoutingRules | None = None, timing: Timing | None = None
     ) -> None:
         metadata = MetaData()
         self.clock = ManualClock(START)
-        self.tables = Tables(metadata)
         self.store = ServiceStore(
             Database(url), metadata, source="/bitacora/routing", clock=self.clock
         )
+        self.desk = Desk(metadata, rules or RoutingRules(), self.clock, timing)
+        self.tables = self.desk.tables
         self.store.create_tables()
         with self.store.database.transaction() as connection:
             for table in metadata.sorted_tables:
                 connection.execute(delete(table))
-        self.desk = Desk(self.tables, rules or NeedsRules(), self.clock, timing)
         self.handler = RoutingHandler(self.desk)
         self.intake = Intake(self.clock)
         self._read = 0
         self.asked: list[CommandEnvelope] = []
-        self.decisions: list[TicketRouted] = []
+        self.facts: list[Event] = []
+
+    @property
+    def decisions(self) -> list[TicketRouted]:
+        """The decision records that were read with `commands`."""
+        return [fact for fact in self.facts if isinstance(fact, TicketRouted)]
 
     def close(self) -> None:
         self.store.close()
@@ -186,6 +213,9 @@ class House:
         """A new agent, online."""
         self.change(agent_id, RegisterAgent(agent_id, capacity, **values))
         self.change(agent_id, SetPresence("online"))
+
+    def put_rules(self, rules: RoutingRules) -> None:
+        self.store.write_now(self.desk.put_rules(rules, "agent:lead", None, None))
 
     # -- tickets
 
@@ -220,7 +250,7 @@ class House:
                     command = decode_command_lenient(row.data, unpack_headers(row.meta))
                     found.append(command)
                 elif row.topic == ROUTING_DECISIONS:
-                    self.decisions.append(TicketRouted.model_validate_json(row.data))
+                    self.facts.append(EVENTS.decode(row.type, row.data))
         self.asked += found
         return found
 
@@ -235,15 +265,15 @@ class House:
 
     def work(self, ticket_id: str) -> Work:
         with self.store.database.reading() as connection:
-            return self.tables.works(connection, [ticket_id])[ticket_id]
+            return self.tables.tickets.get(connection, [ticket_id])[ticket_id]
 
     def works(self) -> list[Work]:
         with self.store.database.reading() as connection:
-            return list(self.tables.works(connection, self.intake.tickets).values())
+            return list(self.tables.tickets.get(connection, self.intake.tickets).values())
 
     def loads(self) -> dict[str, int]:
         with self.store.database.reading() as connection:
-            return self.tables.loads(connection)
+            return self.desk.loads(connection)[0]
 
     def holder(self, ticket_id: str) -> str | None:
         return self.intake.tickets[ticket_id].agent

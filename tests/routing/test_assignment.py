@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from libs.events import Priority, Status
 from libs.events.agent import Skill
 from libs.events.commands import AssignTicket, UnassignTicket
+from libs.events.routing import WaitReasonsChanged
 from libs.events.ticket import (
     Assigned,
     CategoryChanged,
@@ -19,14 +20,25 @@ from libs.events.ticket import (
 )
 from libs.runtime.errors import Rejected
 from libs.runtime.outbox import Outgoing, RawMessage
-from services.routing.domain import NeedsRules
 from services.routing.domain.agent import (
     RetireAgent,
     SetCapacity,
     SetPresence,
     SetSkills,
 )
-from tests.routing.house import START, T1, T2, T3, T4, House, created, envelope, tid
+from services.routing.domain.rules import RoutingRules
+from tests.routing.house import (
+    START,
+    T1,
+    T2,
+    T3,
+    T4,
+    House,
+    agent_of,
+    created,
+    envelope,
+    tid,
+)
 
 
 def test_a_ticket_goes_to_the_agent_with_most_spare_capacity(house: House) -> None:
@@ -85,11 +97,11 @@ def test_skill_language_tier_channel_and_group_decide_who_can(house: House) -> N
 def test_a_skill_that_nobody_has_is_not_asked_for_unless_the_rules_say_so(
     database_url: str,
 ) -> None:
-    strict = House(database_url, rules=NeedsRules("2", unknown_skills_required=True))
+    strict = House(database_url, rules=RoutingRules(unknown_skills_required=True))
     strict.agent("ana")
     strict.ticket(T1, category="unheard of")
     assert strict.commands() == []
-    assert strict.decisions[-1].rule_version == "2"
+    assert strict.decisions[-1].rule_version == "0"
     strict.change("ana", SetSkills((Skill(name="unheard of", level=1),)))
     assert [c.ticket_id for c in strict.commands()] == [T1]
     strict.close()
@@ -197,7 +209,16 @@ def test_nobody_is_recorded_once_until_the_reasons_change(house: House) -> None:
     house.sweep()
     house.sweep()
     house.commands()
-    assert [[c.reason for c in d.rejected] for d in house.decisions] == [["offline"], ["away"]]
+    told = [fact for fact in house.facts if isinstance(fact, WaitReasonsChanged)]
+    assert [[c.reason for c in fact.reasons] for fact in told] == [["offline"], ["away"]]
+    assert [fact.waiting for fact in told] == [1, 1]
+    house.change("ana", SetPresence("online"))
+    house.answer()
+    house.sweep()
+    house.commands()
+    gone = house.facts[-1]
+    assert isinstance(gone, WaitReasonsChanged)
+    assert (gone.waiting, gone.oldest_since, gone.reasons) == (0, None, ())
 
 
 def test_without_any_agent_the_record_says_so(house: House) -> None:
@@ -280,7 +301,7 @@ def test_the_same_events_again_after_a_rollback_ask_the_same(house: House) -> No
 
     def fails(connection: Connection, outgoing: Outgoing) -> None:
         house.handler.apply(connection, [event], outgoing)
-        asked = outgoing.pending[-1]
+        asked = next(m for m in outgoing.pending if isinstance(m, RawMessage))
         assert isinstance(asked, RawMessage)
         seen.append(asked.headers)
         raise Rejected("no", "rolled back")
@@ -292,19 +313,13 @@ def test_the_same_events_again_after_a_rollback_ask_the_same(house: House) -> No
     assert seen[0] == seen[1]
 
 
-def test_rules_that_changed_while_the_service_was_down_are_adopted(database_url: str) -> None:
+def test_new_rules_hold_at_once_for_what_waits(database_url: str) -> None:
     house = House(database_url)
     house.agent("ana", 0, skills=(Skill(name="vpn", level=1),))
     house.agent("luis", 1)
     house.ticket(T1, category="vpn")
     assert house.commands() == []
-    other = House.__new__(House)
-    other.__dict__.update(house.__dict__)
-    other.desk = type(house.desk)(
-        house.tables, NeedsRules("2", category_is_skill=False), house.clock
-    )
-    assert house.store.write_now(other.desk.adopt_rules)[0] == 1
-    assert other.sweep() == 1
-    other.commands()
-    assert other.decisions[-1].rule_version == "2"
+    house.put_rules(RoutingRules(category_is_skill=False))
+    assert [(c.ticket_id, agent_of(c)) for c in house.commands()] == [(T1, "luis")]
+    assert (house.decisions[-1].rule_version, house.decisions[-1].trigger) == ("1", "rules_changed")
     house.close()

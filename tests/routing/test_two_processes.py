@@ -13,9 +13,8 @@ from libs.events.agent import Skill
 from libs.runtime.database import Database
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
-from services.routing.domain import NeedsRules
+from services.routing.domain.rules import RoutingRules
 from services.routing.store import Desk
-from services.routing.views import Tables
 from tests.routing.house import House, created, envelope
 
 ROUNDS = 20
@@ -29,10 +28,9 @@ class Process(threading.Thread):
     ) -> None:
         super().__init__()
         metadata = MetaData()
-        tables = Tables(metadata)
         database = Database(url)
         self.store = ServiceStore(database, metadata, source="/bitacora/routing", clock=house.clock)
-        self.desk = Desk(tables, NeedsRules(), house.clock)
+        self.desk = Desk(metadata, RoutingRules(), house.clock)
         self.events = events
         self.start_together = start
         self.failure: BaseException | None = None

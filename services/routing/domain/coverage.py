@@ -54,6 +54,7 @@ class Space:
             name: (1 << len(values)) - 1 for name, values in CLOSED.items()
         }
         self._clauses: dict[int, tuple[Clause, ...]] = {}
+        self._masks: dict[int, Region] = {}
         self._kept: list[Condition] = []
         self._steps = STEPS_MAX
         for condition in conditions:
@@ -62,9 +63,9 @@ class Space:
     def together(self, one: Condition, other: Condition) -> bool:
         """True when some ticket matches both."""
         # Tags never stand in the way: a ticket may have all of them.
-        region: Region = {}
-        for clause in (*self._of(one), *self._of(other)):
-            if len(clause) == 1 and not self._narrow(region, clause[0]):
+        masks, others = self._masks[id(one)], self._masks[id(other)]
+        for name, mask in masks.items():  # noqa: SIM110 - asked a million times
+            if not mask & others.get(name, mask):
                 return False
         return True
 
@@ -100,6 +101,7 @@ class Space:
         if condition.tags:
             clauses.append(tuple(self._tag(tag) for tag in sorted(set(condition.tags))))
         self._clauses[id(condition)] = tuple(clauses)
+        self._masks[id(condition)] = dict(clause[0] for clause in clauses if len(clause) == 1)
         self._kept.append(condition)  # its id must stay its own
 
     def _of(self, condition: Condition) -> tuple[Clause, ...]:

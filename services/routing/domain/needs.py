@@ -1,72 +1,111 @@
-"""What a ticket needs of an agent, derived from the ticket by a small, versioned set of rules."""
+"""What a ticket needs of an agent, derived from the ticket by the rule set."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from libs.events.base import Channel
+from libs.events.routing import SkillNeed, TicketNeeds
+from services.routing.domain.rules import QueueRule, RoutingRules, primary_language
 from services.routing.domain.work import Work
+
+IMPORTANCE: Final = {"low": 1, "medium": 2, "high": 3, None: 4}
+"""In this order skills are dropped when nobody is found in time; those without are never dropped."""
+
+
+Importance = Literal["low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
-class NeedsRules:
-    """`version` is recorded with every decision; change it together with any other field.
+class AskedSkill:
+    """A skill at a minimum level. `importance` None: required."""
 
-    `category_is_skill`: a ticket's category is a skill of the same name that its agent must have.
-    `unknown_skills_required`: also when no agent in the house has that skill (the ticket then waits
-    until somebody has); otherwise such a skill is not asked for.
-    `language_required`: an agent who lists languages must list the ticket's.
-    """
-
-    version: str = "1"
-    category_is_skill: bool = True
-    unknown_skills_required: bool = False
-    language_required: bool = True
+    name: str
+    level: int = 1
+    importance: Importance | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Tickets with equal needs can be taken by the same agents.
+    """Tickets with equal needs can be taken by the same agents, and wait in the same line.
 
-    `language` is the primary subtag in lower case (`es-MX` → `es`). `group`: only its members.
+    `language` is the primary subtag in lower case (`es-MX` → `es`). `groups`: only their members;
+    empty: no matter which. `units`: of capacity that such a ticket uses.
     """
 
-    skills: tuple[str, ...] = ()
+    queue: str = "default"
+    skills: tuple[AskedSkill, ...] = ()
     language: str | None = None
     tier: int = 1
     channel: Channel = Channel.API
-    group: str | None = None
+    groups: tuple[str, ...] = ()
+    units: int = 1
 
     @property
     def key(self) -> str:
-        """The needs as text: equal for equal needs, and `Needs.of_key` reads it back."""
+        """The needs as text, equal for equal needs."""
+        skills = [[skill.name, skill.level, skill.importance] for skill in self.skills]
         return json.dumps(
-            [self.skills, self.language, self.tier, self.channel, self.group],
+            [self.queue, skills, self.language, self.tier, self.channel, self.groups, self.units],
             separators=(",", ":"),
             ensure_ascii=False,
         )
 
-    @staticmethod
-    def of_key(key: str) -> Needs:
-        """The needs that `key` tells. Raises ValueError for a text that is no key."""
-        return _parse(key)
+    def relaxed(self) -> Needs | None:
+        """These needs without the optional skills of the least importance; None when all that is
+        still asked for is required."""
+        least = min((IMPORTANCE[skill.importance] for skill in self.skills), default=4)
+        if least == IMPORTANCE[None]:
+            return None
+        kept = tuple(skill for skill in self.skills if IMPORTANCE[skill.importance] > least)
+        return replace(self, skills=kept)
+
+    def public(self) -> TicketNeeds:
+        """The needs as decision records tell them."""
+        return TicketNeeds.model_construct(
+            skills=tuple(
+                SkillNeed.model_construct(name=s.name, level=s.level, importance=s.importance)
+                for s in self.skills
+            ),
+            language=self.language,
+            tier=self.tier,
+            channel=self.channel,
+            groups=self.groups,
+            units=self.units,
+        )
 
 
-@lru_cache(maxsize=10_000)
-def _parse(key: str) -> Needs:
-    skills, language, tier, channel, group = json.loads(key)
-    return Needs(tuple(skills), language, tier, Channel(channel), group)
+def needs_of(work: Work, rules: RoutingRules) -> tuple[QueueRule, Needs]:
+    """The queue that this ticket waits in, and what it needs when it has just begun to wait."""
+    queue = rules.queue_for(work)
+    asked: dict[str, AskedSkill] = {}
+    if work.category and rules.category_is_skill:
+        _ask(asked, AskedSkill(work.category))
+    for rule in rules.skills:
+        if rule.when.matches(work):
+            for skill in rule.skills:
+                _ask(asked, AskedSkill(skill.name, skill.level, skill.importance))
+    for skill in queue.skills:
+        _ask(asked, AskedSkill(skill.name, skill.level, skill.importance))
+    group = work.group or queue.group
+    return queue, Needs(
+        queue=queue.name,
+        skills=tuple(asked[name] for name in sorted(asked)),
+        language=primary_language(work.language) if rules.language_required else None,
+        tier=max(work.tier, queue.tier or 1),
+        channel=work.channel,
+        groups=(group,) if group else (),
+        units=rules.weights.get(work.channel, 1),
+    )
 
 
-def needs_of(work: Work, rules: NeedsRules) -> Needs:
-    """What this ticket needs, by these rules."""
-    skills = (work.category,) if work.category and rules.category_is_skill else ()
-    language = primary_language(work.language) if rules.language_required else None
-    return Needs(skills, language, work.tier, work.channel, work.group)
-
-
-def primary_language(tag: str | None) -> str | None:
-    """`es-MX` → `es`."""
-    return tag.replace("_", "-").split("-")[0].lower() if tag else None
+def _ask(asked: dict[str, AskedSkill], skill: AskedSkill) -> None:
+    """The higher level counts, and required outweighs optional."""
+    other = asked.get(skill.name)
+    if other is None:
+        asked[skill.name] = skill
+        return
+    importance = max(skill.importance, other.importance, key=IMPORTANCE.__getitem__)
+    asked[skill.name] = AskedSkill(skill.name, max(skill.level, other.level), importance)

@@ -18,6 +18,8 @@ AgentSkills = Mapping[str, Mapping[str, int]]
 AgentGroups = Mapping[str, Collection[str]]
 """Agent id → groups."""
 
+PAIRS_MAX: Final = 300_000
+"""Pairs of rules that ask for the same skill and are compared: some tenths of a second."""
 CONFLICTS_MAX: Final = 200
 """Conflicts between skill rules that are reported: a mistake made once may show thousands of times."""
 
@@ -43,14 +45,15 @@ def check(
 
     Codes of errors: `duplicate_queue`, `reserved_name`, `shadowed_queue`. Of warnings:
     `skill_levels_differ`, `skill_required_and_optional`, `language_region`, `empty_list`,
-    `overflow_without_group`, `nothing_to_drop`, `not_checked`; with the agents `no_agents`,
-    `unknown_skill`, `unreachable_level`, `unknown_group`, `unserved_queue`.
+    `overflow_without_group`, `nothing_to_drop`, `never_dropped`, `not_checked`; with the agents
+    `no_agents`, `unknown_skill`, `unreachable_level`, `unknown_group`, `unserved_queue`.
     """
     space = Space(condition for _, condition in _conditions(rules))
     found = [
         *_names(rules.queues),
         *_shadowed(rules.queues, space),
         *_conflicts(rules, space),
+        *_never_dropped(rules, space),
         *_odd(rules),
     ]
     if agents_skills is not None and agents_groups is not None:
@@ -131,40 +134,71 @@ class _Asked(NamedTuple):
     path: str
     when: Condition
     need: SkillNeed
+    queue: QueueRule | None
 
 
 def _asked(rules: RoutingRules) -> Iterator[_Asked]:
     """Every place that asks for a skill."""
     for place, rule in enumerate(rules.skills):
         for i, need in enumerate(rule.skills):
-            yield _Asked(f"skills[{place}].skills[{i}]", rule.when, need)
+            yield _Asked(f"skills[{place}].skills[{i}]", rule.when, need, None)
     for place, queue in enumerate(rules.queues):
         for i, need in enumerate(queue.skills):
-            yield _Asked(f"queues[{place}].skills[{i}]", queue.when, need)
+            yield _Asked(f"queues[{place}].skills[{i}]", queue.when, need, queue)
 
 
 def _conflicts(rules: RoutingRules, space: Space) -> Iterator[Finding]:
     per_skill: dict[str, list[_Asked]] = {}
     for asked in _asked(rules):
         per_skill.setdefault(asked.need.name, []).append(asked)
-    left = CONFLICTS_MAX
-    for places in per_skill.values():
-        for one, other in combinations(places, 2):
+    pairs = (pair for places in per_skill.values() for pair in combinations(places, 2))
+    found = 0
+    for looked_at, (one, other) in enumerate(pairs):
+        if looked_at == PAIRS_MAX:
+            message = f"conflicts were looked for among {PAIRS_MAX:,} pairs of rules only"
+            yield Finding("warning", "not_checked", "skills", message)
+            return
+        if one.need == other.need or _different_queues(one, other):
+            continue
+        if space.together(one.when, other.when):
             finding = _conflict(one, other)
-            if finding is None or _different_queues(one, other):
-                continue
-            if not space.together(one.when, other.when):
-                continue
-            yield finding
-            left -= 1
-            if not left:
-                return
+            if finding is not None:
+                yield finding
+                found += 1
+        if found == CONFLICTS_MAX:
+            return
+
+
+def _never_dropped(rules: RoutingRules, space: Space) -> Iterator[Finding]:
+    """Optional skills that some queue never ceases to ask for."""
+    patient = [q for q in (*rules.queues, DEFAULT_QUEUE) if q.optional_timeout_s is None]
+    for path, when, need, own in _asked(rules):
+        if need.importance is None:
+            continue
+        among = patient if own is None else [queue for queue in patient if queue is own]
+        waits = next((q for q in among if _may_reach(q, when, rules, space)), None)
+        if waits is not None:
+            message = (
+                f"skill {need.name!r} is optional, but queue {waits.name!r} has no"
+                " optional_timeout_s: its tickets wait for the skill as if it were required"
+            )
+            yield Finding("warning", "never_dropped", path, message)
+
+
+def _may_reach(queue: QueueRule, when: Condition, rules: RoutingRules, space: Space) -> bool:
+    """True when a ticket that matches may be in that queue (as far as one can tell)."""
+    if queue is not DEFAULT_QUEUE:
+        return space.together(queue.when, when)
+    try:
+        return not space.takes_all([other.when for other in rules.queues], when)
+    except TooManySteps:
+        return True
 
 
 def _different_queues(one: _Asked, other: _Asked) -> bool:
     """A ticket is in one queue only."""
-    of = [asked.path.partition(".")[0] for asked in (one, other)]
-    return of[0] != of[1] and all(path.startswith("queues[") for path in of)
+    queues = (one.queue, other.queue)
+    return None not in queues and queues[0] is not queues[1]
 
 
 def _conflict(one: _Asked, other: _Asked) -> Finding | None:
@@ -246,7 +280,7 @@ def _against_agents(
 
 
 def _unknown_skills(rules: RoutingRules, best: Mapping[str, int]) -> Iterator[Finding]:
-    for path, _, need in _asked(rules):
+    for path, _, need, _ in _asked(rules):
         if need.name not in best:
             outcome = (
                 "the tickets will wait"
@@ -291,7 +325,8 @@ def _sure_needs(
                 asked += rule.skills
         except TooManySteps:
             break
-    required = {need.name for need in asked if need.importance is None}
+    for_ever = queue.optional_timeout_s is None
+    required = {need.name for need in asked if for_ever or need.importance is None}
     needs: dict[str, int] = {}
     for need in asked:
         counts = rules.unknown_skills_required or need.name in best

@@ -1,23 +1,27 @@
 """A ticket as routing sees it: only what bears on who should hold it.
 
-`evolve` folds the ticket's events; the other functions are the steps of a reservation, which is an
-assignment that intake was asked for and has not yet answered.
+`evolve` folds the ticket's events and those of its clocks; the other functions are the steps of a
+reservation: an offer that an agent has not answered yet, or an assignment that intake was asked for
+and has not answered yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from libs.events import EventEnvelope, ticket
+from libs.events import EventEnvelope, sla, ticket
 from libs.events.base import Channel, Priority, Status
 
 WORKING: Final = frozenset({Status.NEW, Status.OPEN})
 """The statuses in which a ticket uses its agent's capacity, and may be given to one."""
 
 SETTLED: Final = frozenset({Status.SOLVED, Status.CLOSED})
+
+ROUTER: Final = "service:routing"
+"""The actor of routing's own commands."""
 
 Changes = dict[str, Any]
 
@@ -27,9 +31,11 @@ RANK: Final = {Priority.CRITICAL: 0, Priority.HIGH: 1, Priority.MEDIUM: 2, Prior
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One unit of `agent`'s capacity, kept until intake answers the command `command_id`.
+    """Capacity of `agent`, kept until the answer comes.
 
-    `until`: when to ask again if there is no answer. `asks` counts the commands sent.
+    kind "assign": intake was asked by the command `command_id`, and is asked again at `until`;
+    `asks` counts the commands sent. kind "offer": the agent may accept until `until`; `command_id`
+    is the one that will be sent then.
     """
 
     agent: str
@@ -38,12 +44,21 @@ class Reservation:
     decision_id: str
     until: datetime
     asks: int = 1
+    kind: Literal["assign", "offer"] = "assign"
 
 
 @dataclass(frozen=True)
 class Work:
     """`eligible_since` is when the ticket could first be given to an agent (business time); it is
     kept when the ticket comes back from an agent, and begins anew after it was solved.
+    `waiting_since` is when it last came into the queue.
+
+    `last_agent` held it last, and not by mistake: a ticket that routing took back has none.
+    `hand_overs` counts the changes from one agent to another since the ticket was last solved,
+    those by way of the queue included; `limit_told`, that count when the limit was last told of.
+    `solved_by` is the agent who solved it. `taken_back_from`: intake was asked to take it back from
+    this agent, and has not answered yet. `declined`: agents who said no, and until when they are
+    not asked again. `dues`: metric → due time of each clock that runs.
 
     `retry_at`: not to be offered before this instant, because intake refused the last command and
     the event that explains why has not arrived. `refusals` counts such refusals in a row.
@@ -69,11 +84,28 @@ class Work:
     retry_at: datetime | None = None
     refusals: int = 0
     reasons: str = ""
+    subcategory: str | None = None
+    organization: str | None = None
+    custom_fields: Mapping[str, str] = field(default_factory=dict)
+    waiting_since: datetime | None = None
+    last_agent: str | None = None
+    hand_overs: int = 0
+    limit_told: int = 0
+    solved_by: str | None = None
+    taken_back_from: str | None = None
+    declined: Mapping[str, datetime] = field(default_factory=dict)
+    dues: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def eligible(self) -> bool:
         """True when this ticket may be given to an agent."""
-        return self.live and self.agent is None and self.status in WORKING and not self.merged
+        return (
+            self.live
+            and self.agent is None
+            and self.status in WORKING
+            and not self.merged
+            and self.sequence > 0  # its clocks may be heard of before the ticket itself
+        )
 
     @property
     def waiting(self) -> bool:
@@ -90,6 +122,16 @@ class Work:
     def rank(self) -> int:
         return RANK[self.priority]
 
+    @property
+    def due(self) -> datetime | None:
+        """The nearest due time of the clocks that run; one that has passed counts too."""
+        return min(self.dues.values(), default=None)
+
+    @property
+    def preferred(self) -> str | None:
+        """The agent who knows this ticket: who solved it before it was reopened."""
+        return self.solved_by
+
 
 def evolve(state: Work | None, envelope: EventEnvelope) -> Work | None:
     """The ticket after this event, or None when the event does not concern routing."""
@@ -97,22 +139,38 @@ def evolve(state: Work | None, envelope: EventEnvelope) -> Work | None:
     if change is None:
         return None
     before = state if state is not None else Work(id=envelope.stream_id)
-    changes = change(before, envelope.event)
+    changes = change(before, envelope.event, envelope)
     after = _copy(before, {"sequence": envelope.sequence, "retry_at": None, **changes})
     if after.status in SETTLED:
         return after if after.eligible_since is None else _copy(after, {"eligible_since": None})
-    if after.eligible_since is None and after.eligible:
-        return _copy(after, {"eligible_since": envelope.time})
+    if after.eligible and not before.eligible:
+        since = after.eligible_since or envelope.time
+        return _copy(after, {"eligible_since": since, "waiting_since": envelope.time})
     return after
 
 
+def evolve_clock(state: Work | None, event: sla.ClockEvent) -> Work | None:
+    """The ticket after one of its clocks changed, or None when nothing follows from that.
+
+    A clock that runs tells when it is due; one that ended or pauses does not.
+    """
+    if not event.live:
+        return None
+    before = state if state is not None else Work(id=event.ticket_id)
+    dues: dict[str, datetime] = {m: due for m, due in before.dues.items() if m != event.metric}
+    due: datetime | None = getattr(event, "due", None)
+    if due is not None and not isinstance(event, sla.ClockSatisfied):
+        dues[event.metric] = due
+    return None if dues == before.dues else _copy(before, {"dues": dues})
+
+
 def concerns(event: object) -> bool:
-    """True for the events that `evolve` looks at."""
+    """True for the events of a ticket's own stream that `evolve` looks at."""
     return type(event) in _CHANGES
 
 
 def reserve(state: Work, reservation: Reservation) -> Work:
-    """The ticket after intake was asked to assign it."""
+    """The ticket after intake was asked to assign it, or after it was offered to an agent."""
     return _copy(state, {"reservation": reservation, "retry_at": None, "reasons": ""})
 
 
@@ -136,6 +194,12 @@ def release(state: Work) -> Work:
     return _copy(state, {"reservation": None})
 
 
+def decline(state: Work, agent: str, until: datetime, now: datetime) -> Work:
+    """The ticket after the agent did not take the offer; not to be asked again before `until`."""
+    declined = {name: t for name, t in state.declined.items() if t > now}
+    return _copy(state, {"reservation": None, "declined": {**declined, agent: until}})
+
+
 def retry(state: Work) -> Work:
     """The ticket back in the queue."""
     return _copy(state, {"retry_at": None})
@@ -146,6 +210,16 @@ def remember(state: Work, reasons: str) -> Work:
     return _copy(state, {"reasons": reasons})
 
 
+def take_back(state: Work) -> Work:
+    """The ticket after intake was asked to take it back from its agent."""
+    return _copy(state, {"taken_back_from": state.agent})
+
+
+def told_limit(state: Work) -> Work:
+    """The ticket after somebody was told that it is handed over too often."""
+    return _copy(state, {"limit_told": state.hand_overs})
+
+
 def _copy(state: Work, changes: Changes) -> Work:
     # `dataclasses.replace` pays for every field of a frozen class; this runs for every event.
     work = object.__new__(Work)
@@ -154,66 +228,87 @@ def _copy(state: Work, changes: Changes) -> Work:
     return work
 
 
-def _created(_: Work, e: ticket.TicketCreated) -> Changes:
+def _created(_: Work, e: ticket.TicketCreated, _at: EventEnvelope) -> Changes:
     return {
         "number": e.number,
         "status": e.status,
         "priority": e.priority,
         "category": e.category,
+        "subcategory": e.subcategory,
         "language": e.language,
         "channel": e.channel,
         "tags": tuple(sorted(set(e.tags))),
+        "organization": e.requester.organization,
+        "custom_fields": dict(e.custom_fields),
         "group": e.group,
         "agent": e.agent,
+        "last_agent": e.agent,
         "live": e.imported_from is None,
     }
 
 
-def _assigned(s: Work, e: ticket.Assigned) -> Changes:
-    changes: Changes = {"group": e.group, "agent": e.agent, "refusals": 0}
+def _assigned(s: Work, e: ticket.Assigned, _at: EventEnvelope) -> Changes:
+    changes: Changes = {"group": e.group, "agent": e.agent, "refusals": 0, "taken_back_from": None}
     if e.agent is not None:
         changes["reasons"] = ""
+        changes["last_agent"] = e.agent
+        changes["hand_overs"] = s.hand_overs + (s.last_agent not in {None, e.agent})
     asked = s.reservation
+    if asked is None:
+        return changes
     # Somebody else's assignment does not answer our command: the unit stays reserved until intake
     # refuses ours, because by then the ticket may be free again and ours accepted after all.
-    if asked is not None and (e.decision_id == asked.decision_id or e.agent == asked.agent):
+    # An offer has no command under way: whoever holds the ticket now, the offer is over.
+    ours = e.decision_id == asked.decision_id or e.agent == asked.agent
+    if ours or (asked.kind == "offer" and e.agent is not None):
         changes["reservation"] = None
     return changes
 
 
-def _unassigned(_: Work, _e: ticket.Unassigned) -> Changes:
-    return {"group": None, "agent": None}
+def _unassigned(s: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
+    changes: Changes = {"group": None, "agent": None, "taken_back_from": None}
+    if s.taken_back_from is not None and at.actor == ROUTER:
+        changes["last_agent"] = None  # nobody passed it on: its agent was not there
+    return changes
 
 
-def _status(_: Work, e: ticket.StatusChanged) -> Changes:
+def _status(s: Work, e: ticket.StatusChanged, _at: EventEnvelope) -> Changes:
+    if e.status in SETTLED and s.status not in SETTLED:
+        solver = s.agent or s.solved_by
+        return {"status": e.status, "solved_by": solver, "hand_overs": 0, "limit_told": 0}
     return {"status": e.status}
 
 
-def _priority(_: Work, e: ticket.PriorityChanged) -> Changes:
+def _priority(_: Work, e: ticket.PriorityChanged, _at: EventEnvelope) -> Changes:
     return {"priority": e.priority}
 
 
-def _category(_: Work, e: ticket.CategoryChanged) -> Changes:
-    return {"category": e.category}
+def _category(_: Work, e: ticket.CategoryChanged, _at: EventEnvelope) -> Changes:
+    return {"category": e.category, "subcategory": e.subcategory}
 
 
-def _tags(s: Work, e: ticket.TagsChanged) -> Changes:
+def _tags(s: Work, e: ticket.TagsChanged, _at: EventEnvelope) -> Changes:
     return {"tags": tuple(sorted((set(s.tags) - set(e.removed)) | set(e.added)))}
 
 
-def _escalated(_: Work, e: ticket.Escalated) -> Changes:
+def _custom_field(s: Work, e: ticket.CustomFieldChanged, _at: EventEnvelope) -> Changes:
+    others = {name: value for name, value in s.custom_fields.items() if name != e.field}
+    return {"custom_fields": others if e.value is None else {**others, e.field: e.value}}
+
+
+def _escalated(_: Work, e: ticket.Escalated, _at: EventEnvelope) -> Changes:
     return {"tier": e.tier}
 
 
-def _merged(_: Work, _e: ticket.TicketMerged) -> Changes:
+def _merged(_: Work, _e: ticket.TicketMerged, _at: EventEnvelope) -> Changes:
     return {"merged": True}
 
 
-def _activated(_: Work, _e: ticket.ImportedTicketActivated) -> Changes:
+def _activated(_: Work, _e: ticket.ImportedTicketActivated, _at: EventEnvelope) -> Changes:
     return {"live": True}
 
 
-_CHANGES: Final[dict[type, Callable[[Work, Any], Changes]]] = {
+_CHANGES: Final[dict[type, Callable[[Work, Any, EventEnvelope], Changes]]] = {
     ticket.TicketCreated: _created,
     ticket.Assigned: _assigned,
     ticket.Unassigned: _unassigned,
@@ -221,6 +316,7 @@ _CHANGES: Final[dict[type, Callable[[Work, Any], Changes]]] = {
     ticket.PriorityChanged: _priority,
     ticket.CategoryChanged: _category,
     ticket.TagsChanged: _tags,
+    ticket.CustomFieldChanged: _custom_field,
     ticket.Escalated: _escalated,
     ticket.TicketMerged: _merged,
     ticket.ImportedTicketActivated: _activated,

@@ -60,6 +60,9 @@ def create_notifications_router(store: ServiceStore, queue: Notifications) -> AP
             if known is None:
                 detail = f"There is no notification {notification_id!r}."
                 raise Rejected("unknown_notification", detail, status=404)
+            if known.state == "failed":
+                detail = f"The channel {known.channel} is no longer set up; set it up again first."
+                raise Rejected("channel_not_set_up", detail)
             detail = f"It is {known.state}; only a failed one can be tried again."
             raise Rejected("not_failed", detail)
 

@@ -252,11 +252,12 @@ class Notifications:
         return [_delivery(row) for row in connection.execute(query.with_for_update())]
 
     def retry(self, connection: Connection, notification_id: str) -> Delivery | None:
-        """Try a failed one again, from the first attempt. None when there is no failed one."""
+        """Try a failed one again, from the first attempt. None when there is no such one on a
+        channel that is set up."""
         c = self.rows.c
         again = (
             update(self.rows)
-            .where(c.id == notification_id, c.state == "failed")
+            .where(c.id == notification_id, c.state == "failed", c.channel.in_(self.channels))
             .values(state="waiting", attempts=0, next_try_us=micros(self._clock.now()))
         )
         if connection.execute(again).rowcount == 0:

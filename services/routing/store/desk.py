@@ -1,12 +1,13 @@
-"""What changes routing's state: ticket events, refusals, changes of agents, and the sweep.
+"""What changes routing's state: ticket events, refusals, clocks, agents, rules, answers to offers, and
+time.
 
-Each is one transaction: the state, the reservations, the decision records and the commands are
-written together, or not at all.
+Each is one transaction: the state, the reservations, the decision records, the commands and what
+agents are to be told are written together, or not at all.
 
 Who guarantees that no ticket and no unit of capacity is given away twice: on SQLite the write lock
 that BEGIN IMMEDIATE takes before anything is read; on PostgreSQL a transaction-scoped advisory lock
-that every one of these transactions takes first (`_lock`), so that any number of routing processes
-take turns. Whatever is read after it is the last committed state.
+that every one of these transactions takes first, so that any number of routing processes take turns
+(`services.routing.store.memory`). Whatever is read after it is the last committed state.
 """
 
 from __future__ import annotations
@@ -14,26 +15,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
-from uuid import uuid5
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, MetaData
 
-from libs.events import CommandEnvelope, EventEnvelope, ticket
-from libs.events.commands import UnassignTicket
+from libs.events import EventEnvelope, sla, ticket
 from libs.events.rejection import CommandRejected
 from libs.events.topics import AGENTS_EVENTS
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Rejected
 from libs.runtime.outbox import Outgoing
-from services.routing.domain import Agent, AgentCommand, NeedsRules, Roster, Work, needs_of
 from services.routing.domain import agent as agents_
+from services.routing.domain import duty
 from services.routing.domain import work as works_
-from services.routing.store.dispatch import ACTOR, NAMESPACE, Cause, Dispatch
-from services.routing.views import Tables
+from services.routing.domain.agent import Agent
+from services.routing.domain.agent_commands import AgentCommand, SetPresence
+from services.routing.domain.floor import Floor
+from services.routing.domain.rules import RoutingRules, VersionedRules
+from services.routing.domain.work import SETTLED, WORKING, Work
+from services.routing.notify import Notifications
+from services.routing.store import offers as offers_
+from services.routing.store.memory import Memory
+from services.routing.store.rules import current_rules, declare_rules, put_rules
+from services.routing.store.step import ACTOR, Back, Cause, Step
+from services.routing.views.tables import Offer, Tables
 
-LOCK_KEY: Final = 0x726F7574
-SWEEP_MAX: Final = 500
+T = TypeVar("T")
+
 BACKOFF_DOUBLINGS_MAX: Final = 6
 
 TRIGGERS: Final[dict[type, str]] = {
@@ -43,8 +51,12 @@ TRIGGERS: Final[dict[type, str]] = {
     ticket.StatusChanged: "status_changed",
     ticket.PriorityChanged: "priority_changed",
     ticket.CategoryChanged: "category_changed",
+    ticket.TagsChanged: "tags_changed",
+    ticket.CustomFieldChanged: "custom_field_changed",
     ticket.Escalated: "ticket_escalated",
     ticket.ImportedTicketActivated: "ticket_activated",
+    sla.SlaWarning: "sla_warning",
+    sla.SlaBreached: "sla_breached",
     CommandRejected: "assignment_refused",
 }
 """What a decision record says about the event that made routing look at a ticket."""
@@ -56,26 +68,33 @@ class Timing:
 
     `answer_s`: how long intake may take to answer a command before it is asked again (doubled each
     time, up to 64-fold). `retry_s`: how long a refused ticket stays out of the queue unless an event
-    of it arrives first (doubled likewise). `look_back`: waiting tickets that one sweep looks at.
+    of it arrives first (doubled likewise).
     """
 
     answer_s: float = 60.0
     retry_s: float = 1.0
-    look_back: int = 100
 
 
 class Desk:
-    """Thread-safe as far as its transactions are: the roster that it caches is only ever replaced,
-    and checked against the database under the lock before it is used."""
+    """Thread-safe as far as its transactions are: all run in the one thread that writes."""
 
     def __init__(
-        self, tables: Tables, rules: NeedsRules, clock: Clock, timing: Timing | None = None
+        self,
+        metadata: MetaData,
+        defaults: RoutingRules,
+        clock: Clock,
+        timing: Timing | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
-        self.tables = tables
-        self.rules = rules
+        self.tables = Tables(metadata)
         self.timing = timing or Timing()
-        self._clock = clock
-        self._roster = Roster((), rules)
+        self.defaults = defaults
+        self.clock = clock
+        declare_rules(metadata)
+        self._memory = Memory(metadata, self.tables, defaults, clock)
+        self._notifications = notifications or Notifications(metadata, clock)
+        self._next_due: datetime | None = None
+        self._news = True
 
     # ------------------------------------------------------------------------- consumed events
 
@@ -86,28 +105,19 @@ class Desk:
 
         Tickets that are not live (imported history) only have their rows kept.
         """
-        _lock(connection)
-        before = self.tables.works(connection, _touched(envelopes))
-        after = dict(before)
+        step = self._begin(connection, outgoing, Cause("sweep", "events"))
+        step.load(_touched(envelopes))
+        before = dict(step.works)
         last: dict[str, EventEnvelope] = {}
+        works = dict(step.works)
         for envelope in envelopes:
-            work = self._fold(after, envelope)
+            work = self._fold(works, envelope)
             if work is not None:
-                after[work.id] = work
+                works[work.id] = work
                 last[work.id] = envelope
-        self.tables.save_works(connection, (after[i] for i in last), self.rules)
-        tickets: dict[str, tuple[Work, Cause]] = {}
-        freed: dict[str, Cause] = {}
         for ticket_id, envelope in last.items():
-            work = after[ticket_id]
-            if not work.live:
-                continue
-            if work.waiting:
-                tickets[ticket_id] = (work, _cause(envelope))
-            for agent_id in _units(before.get(ticket_id)) - _units(work):
-                freed.setdefault(agent_id, Cause("agent_freed", envelope.id, envelope))
-        if tickets or freed:
-            self._dispatch(connection, outgoing, self.roster(connection)).run(tickets, freed)
+            self._put(step, before.get(ticket_id), works[ticket_id], envelope)
+        self._finish(step)
 
     def _fold(self, works: dict[str, Work], envelope: EventEnvelope) -> Work | None:
         event = envelope.event
@@ -117,7 +127,57 @@ class Desk:
                 return None
             retry_at = self._later(self.timing.retry_s, work.refusals)
             return works_.refuse(work, event.command_id, retry_at)
+        if isinstance(event, sla.ClockEvent):
+            return works_.evolve_clock(works.get(event.ticket_id), event)
         return works_.evolve(works.get(envelope.stream_id), envelope)
+
+    def _put(self, step: Step, before: Work | None, work: Work, envelope: EventEnvelope) -> None:
+        cause = _cause(envelope)
+        asked = work.reservation
+        if asked is not None and asked.kind == "offer" and not work.eligible:
+            step.end_offer(work, "withdrawn", cause)
+            work = works_.release(work)
+        step.put(work)
+        if not work.live:
+            return
+        for agent_id in _units(before) - _units(work):
+            step.freed.setdefault(agent_id, Cause("agent_freed", envelope.id, envelope))
+        if work.waiting:
+            step.causes[work.id] = cause
+        if work.holder is not None and work.sequence > 0:
+            self._look_at_holder(step, before, work, envelope, cause)
+
+    def _look_at_holder(
+        self, step: Step, before: Work | None, work: Work, envelope: EventEnvelope, cause: Cause
+    ) -> None:
+        """Is the one who holds the ticket there, and the right one for it?"""
+        event = envelope.event
+        agent = step.floor.columns.get(work.agent or "")
+        limit = step.floor.rules.rules.hand_over_limit
+        if limit and work.hand_overs - work.limit_told >= limit:
+            step.escalate_for_hand_overs(work, cause)
+            work = step.works[work.id]
+        if isinstance(event, ticket.Assigned) and event.decision_id is not None:
+            step.tell("assigned", work.agent or "", event.decision_id, work)
+        if agent is None:
+            return
+        reason: Back | None = step.floor.overdue_away(agent, step.now)
+        if before is not None and before.status in SETTLED and work.status in WORKING:
+            reason = reason or self._cannot_resume(step, agent)
+        elif isinstance(event, ticket.Escalated) and work.tier not in agent.tiers:
+            reason = "escalated"
+        elif isinstance(event, ticket.Assigned) and event.decision_id is not None:
+            gone = duty.away_since(agent, step.now) is not None or agent.retired
+            reason = "unavailable" if gone else reason
+        if reason is not None:
+            step.take_back(work, reason, cause)
+
+    def _cannot_resume(self, step: Step, agent: Agent) -> Back | None:
+        """A reopened ticket returns to the agent who solved it, if there, with room for it."""
+        columns = step.floor.columns
+        place = columns.places[agent.id]
+        full = columns.load[place] > columns.capacity[place]
+        return "unavailable" if full or duty.off_duty(agent, step.now) is not None else None
 
     # ---------------------------------------------------------------------------------- agents
 
@@ -126,146 +186,211 @@ class Desk:
     ) -> Callable[[Connection, Outgoing], Agent]:
         """The transaction that carries out the command and gives the agent what waits for it.
 
-        `if_sequence`: only if this is the agent's version. It answers with the agent as it is
-        afterwards. Raises Rejected (the codes of `services.routing.domain.agent`).
+        It answers with the agent as it is afterwards. Raises Rejected (the codes of
+        `services.routing.domain.agent`).
         """
 
         def change(connection: Connection, outgoing: Outgoing) -> Agent:
-            _lock(connection)
-            roster = self.roster(connection)
-            before = self.tables.agent(connection, agent_id)
-            try:
-                events = agents_.decide(agent_id, command, before, if_sequence)
-            except agents_.Refused as refused:
-                raise Rejected(
-                    refused.code, refused.detail, status=refused.status, **refused.extra
-                ) from refused
-            agent, now = before or Agent(agent_id), self._clock.now()
-            for event in events:
-                agent = agents_.evolve(agent, event, now)
-                outgoing.event(AGENTS_EVENTS, f"agent:{agent_id}", event, time=now, actor=actor)
-            if not events:
-                return agent
-            revision = self.tables.revision(connection) + 1
-            self.tables.save_agent(connection, agent, revision)
-            # Not cached: this transaction may still be rolled back.
-            changed = roster.updated([agent], revision)
-            self._after_change(connection, outgoing, agent, roster, changed)
+            step = self._begin(connection, outgoing, Cause("agent_changed", f"agent:{agent_id}"))
+            agent = self._change(step, outgoing, agent_id, command, actor, if_sequence)
+            self._finish(step)
             return agent
 
         return change
 
-    def _after_change(
+    def _change(
         self,
-        connection: Connection,
+        step: Step,
         outgoing: Outgoing,
-        agent: Agent,
-        before: Roster,
-        after: Roster,
-    ) -> None:
+        agent_id: str,
+        command: AgentCommand,
+        actor: str,
+        if_sequence: int | None = None,
+    ) -> Agent:
+        before = self.tables.agent(step.connection, agent_id)
+        try:
+            events = agents_.decide(agent_id, command, before, if_sequence)
+        except agents_.Refused as refused:
+            raise Rejected(
+                refused.code, refused.detail, status=refused.status, **refused.extra
+            ) from refused
+        agent = before or Agent(agent_id)
+        for event in events:
+            agent = agents_.evolve(agent, event, step.now)
+            outgoing.event(AGENTS_EVENTS, f"agent:{agent_id}", event, time=step.now, actor=actor)
+        if not events:
+            return agent
+        self.tables.save_agent(step.connection, agent, step.revision)
+        step.floor.put_agent(agent, step.now)
+        step.changed = True
         cause = Cause("agent_changed", f"agent:{agent.id}:{agent.sequence}")
+        step.freed[agent.id] = cause
+        if agent.presence == "online":
+            step.set_misses(agent.id, 0)
         if agent.retired:
-            self._take_back(connection, outgoing, agent, cause)
-        if before.known_skills != after.known_skills:
-            # A skill came into the house or left it: what tickets need of everybody has changed.
-            opened = dict.fromkeys(after.agents, cause)
-        elif agent.presence == "online":
-            opened = {agent.id: cause}
-        else:
-            return
-        self._dispatch(connection, outgoing, after).run({}, opened)
+            for work in step.held_by(agent.id):
+                step.take_back(work, "retired", cause)
+        return agent
 
-    def _take_back(
-        self, connection: Connection, outgoing: Outgoing, agent: Agent, cause: Cause
-    ) -> None:
-        """Ask intake to take the tickets of an agent who left: they come back as unassigned."""
-        for work in self.tables.held_by(connection, agent.id):
-            outgoing.command(
-                CommandEnvelope(
-                    command_id=str(uuid5(NAMESPACE, f"take_back:{work.id}:{cause.id}")),
-                    ticket_id=work.id,
-                    command=UnassignTicket(reason="the agent has left"),
-                    actor=ACTOR,
-                    causation_id=cause.id,
-                )
+    # ----------------------------------------------------------------------------------- rules
+
+    def put_rules(
+        self, rules: RoutingRules, actor: str, note: str | None, expected: int | None
+    ) -> Callable[[Connection, Outgoing], VersionedRules]:
+        """The transaction that puts a new rule set in force: what every waiting ticket needs is
+        derived anew. Raises Rejected (see `services.routing.store.rules`)."""
+
+        def change(connection: Connection, outgoing: Outgoing) -> VersionedRules:
+            step = self._begin(connection, outgoing, Cause("rules_changed", "rules"))
+            made = put_rules(
+                connection, outgoing, rules, actor, note, expected, now=self.clock.now()
             )
+            if made.version != step.floor.rules.version:
+                step.floor = self._memory.load(connection)
+                step.other = Cause("rules_changed", f"rules:{made.version}")
+                step.changed = True
+            self._finish(step)
+            return made
+
+        return change
+
+    # ---------------------------------------------------------------------------------- offers
+
+    def answer_offer(
+        self, offer_id: str, agent_id: str, answer: offers_.Answer, reason: str | None = None
+    ) -> Callable[[Connection, Outgoing], Offer]:
+        """The transaction that takes an agent's answer. Raises Rejected (see `offers`)."""
+
+        def change(connection: Connection, outgoing: Outgoing) -> Offer:
+            step = self._begin(connection, outgoing, Cause("offer_answered", f"offer:{offer_id}"))
+            offer = offers_.answer(step, offer_id, agent_id, answer, reason)
+            self._finish(step)
+            return offer
+
+        return change
 
     # ----------------------------------------------------------------------------------- sweep
 
     def sweep(self, connection: Connection, outgoing: Outgoing) -> int:
-        """The safety net: asks again where intake did not answer, lets refused tickets back into
-        the queue, and looks once more at those at its head (in case the reasons why they wait
-        have changed). Returns the number of assignments asked for."""
-        _lock(connection)
-        now = self._clock.now()
-        roster = self.roster(connection)
-        cause = Cause("sweep", f"sweep:{now.isoformat()}")
-        unanswered: list[Work] = []
-        back: list[Work] = []
-        freed: dict[str, Cause] = {}
-        for work in self.tables.overdue(connection, now, SWEEP_MAX):
-            asked = work.reservation
-            if asked is None:
-                continue
-            if work.eligible and roster.able(asked.agent, needs_of(work, self.rules)):
-                unanswered.append(work)
-            else:
-                back.append(works_.release(work))
-                freed[asked.agent] = cause
-        back += [works_.retry(work) for work in self.tables.retries(connection, now, SWEEP_MAX)]
-        self.tables.save_works(connection, back, self.rules)
-        dispatch = self._dispatch(connection, outgoing, roster)
-        for work in unanswered:
-            asks = work.reservation.asks if work.reservation else 0
-            dispatch.ask_again(work, self._later(self.timing.answer_s, asks))
-        waiting = {w.id: w for w in self.tables.queue(connection, self.timing.look_back)}
-        waiting |= {work.id: work for work in back if work.waiting}
-        asked_for = dispatch.run({i: (work, cause) for i, work in waiting.items()}, freed)
-        return asked_for + len(unanswered)
+        """What time brings: shifts begin and end, offers run out, needs are relaxed, absences grow
+        too long, intake has not answered. Returns the number of tickets given out."""
+        step = self._begin(connection, outgoing, Cause("sweep", f"sweep:{self.clock.now()}"))
+        given = self._finish(step)
+        if self._news:
+            step.tell_wait_reasons()
+            self._news = False
+        return given
 
-    def adopt_rules(self, connection: Connection, _: Outgoing) -> int:
-        """Derive anew what the waiting tickets need: the rules may have changed since the last
-        start. Returns the number of tickets that need something else now."""
-        _lock(connection)
-        changed = self.tables.outdated(connection, self.rules)
-        self.tables.save_works(connection, changed, self.rules)
-        return len(changed)
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next sweep has something to do; None: no need before something happens."""
+        return self._next_due
+
+    def _time_passes(self, step: Step, outgoing: Outgoing) -> None:
+        due = step.floor.advance(step.now)
+        if not due.tickets and not due.away:
+            return
+        step.load(due.tickets)
+        for ticket_id in sorted(due.tickets):
+            work = step.works.get(ticket_id)
+            if work is None:
+                continue
+            if work.retry_at is not None and work.retry_at <= step.now:
+                step.put(works_.retry(work))
+                step.causes.setdefault(work.id, step.other)
+            elif work.reservation is not None and work.reservation.until <= step.now:
+                self._unanswered(step, outgoing, work)
+        for agent_id in sorted(due.away):
+            agent = step.floor.columns.get(agent_id)
+            reason = step.floor.overdue_away(agent, step.now) if agent else None
+            if agent is not None and reason is not None:
+                cause = Cause("agent_away", f"agent:{agent.id}:{agent.sequence}:{reason}")
+                for work in step.held_by(agent.id):
+                    step.take_back(work, reason, cause)
+
+    def _unanswered(self, step: Step, outgoing: Outgoing, work: Work) -> None:
+        asked = work.reservation
+        if asked is None:
+            return
+        agent = step.floor.columns.get(asked.agent)
+        if asked.kind == "offer":
+            offers_.time_out(step, work, asked)
+            if self._missed_too_often(step, asked.agent) and agent is not None:
+                away = SetPresence("away", reason="missed_offers")
+                self._change(step, outgoing, agent.id, away, ACTOR)
+                step.tell("presence_lowered", agent.id, asked.decision_id, reason="missed_offers")
+            return
+        kind = step.floor.kind_of(work)
+        place = step.floor.columns.places.get(asked.agent)
+        able = place is not None and kind.fits(place) and step.floor.columns.duty[place] == 0
+        if not work.eligible or not able or agent is None:
+            step.put(works_.release(work))
+            step.freed[asked.agent] = step.other
+            return
+        cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
+        until = self._later(self.timing.answer_s, asked.asks)
+        step.ask_again(work, agent, asked, cause, until)
+
+    def _missed_too_often(self, step: Step, agent_id: str) -> bool:
+        limit = step.floor.rules.rules.offers.misses_to_away
+        return bool(limit) and step.misses(agent_id) >= limit
+
+    # --------------------------------------------------------------------------------- reading
+
+    def looking(self, query: Callable[[Connection, Floor, datetime], T]) -> Callable[..., T]:
+        """A transaction that only looks at the floor as it is now: for whoever asks why."""
+
+        def look(connection: Connection, _: Outgoing) -> T:
+            floor, _revision = self._memory.current(connection)
+            try:
+                answer = query(connection, floor, self.clock.now())
+            finally:
+                self._memory.keep(connection, floor, changed=False)
+            return answer
+
+        return look
+
+    def loads(self, connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
+        """(Agent id → units in use, agent id → units only reserved), as of this connection."""
+        weights = current_rules(connection, self.defaults).rules.weights
+        return self.tables.tickets.loads(connection, weights)
 
     # --------------------------------------------------------------------------------- helpers
 
-    def roster(self, connection: Connection, *, keep: bool = True) -> Roster:
-        """The agents as they are for this connection. `keep` False for a reader, whose snapshot may
-        be older than what is cached."""
-        cached = self._roster
-        revision = self.tables.revision(connection)
-        if revision == cached.revision:
-            return cached
-        since = cached.revision if revision > cached.revision else 0
-        base = cached if since else Roster((), self.rules)
-        roster = base.updated(self.tables.agents_since(connection, since), revision)
-        if keep:
-            self._roster = roster
-        return roster
+    def _begin(self, connection: Connection, outgoing: Outgoing, other: Cause) -> Step:
+        floor, revision = self._memory.current(connection)
+        step = Step(
+            connection,
+            outgoing,
+            self.tables,
+            floor,
+            revision,
+            self.clock.now(),
+            self._later(self.timing.answer_s, 0),
+            other,
+        )
+        self._time_passes(step, outgoing)
+        return step
 
-    def _dispatch(self, connection: Connection, outgoing: Outgoing, roster: Roster) -> Dispatch:
-        deadline = self._later(self.timing.answer_s, 0)
-        return Dispatch(self.tables, connection, outgoing, roster, deadline)
+    def _finish(self, step: Step) -> int:
+        step.settle()
+        step.save()
+        self._notifications.enqueue(step.connection, step.notifications)
+        self._memory.keep(step.connection, step.floor, changed=step.changed)
+        self._next_due = step.floor.next_due()
+        self._news = self._news or step.changed
+        return step.given
 
     def _later(self, seconds: float, doublings: int) -> datetime:
-        wait = seconds * 2 ** min(doublings, BACKOFF_DOUBLINGS_MAX) * self._clock.rate
-        return self._clock.now() + timedelta(seconds=wait)
-
-
-def _lock(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        wait = seconds * 2 ** min(doublings, BACKOFF_DOUBLINGS_MAX) * self.clock.rate
+        return self.clock.now() + timedelta(seconds=wait)
 
 
 def _touched(envelopes: Sequence[EventEnvelope]) -> set[str]:
     ids: set[str] = set()
     for envelope in envelopes:
         event = envelope.event
-        if isinstance(event, CommandRejected):
+        if isinstance(event, CommandRejected | sla.ClockEvent):
             ids.add(event.ticket_id)
         elif works_.concerns(event):
             ids.add(envelope.stream_id)
@@ -273,7 +398,7 @@ def _touched(envelopes: Sequence[EventEnvelope]) -> set[str]:
 
 
 def _units(work: Work | None) -> set[str]:
-    """The agents of whose capacity this ticket uses a unit."""
+    """The agents of whose capacity this ticket uses some."""
     if work is None:
         return set()
     reserved = work.reservation.agent if work.reservation else None

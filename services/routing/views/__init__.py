@@ -1,7 +1,5 @@
-"""Routing's tables, and what is read from them."""
+"""What routing remembers, and what it answers to those who ask."""
 
-from services.routing.views.agents import Loads, agent_view, agents_view
-from services.routing.views.answers import decisions_view, queue_view
-from services.routing.views.tables import Tables
+from services.routing.views.tables import Mark, Offer, Tables
 
-__all__ = ["Loads", "Tables", "agent_view", "agents_view", "decisions_view", "queue_view"]
+__all__ = ["Mark", "Offer", "Tables"]

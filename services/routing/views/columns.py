@@ -4,24 +4,21 @@ maps as JSON text."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from libs.events.base import Channel
+from services.routing.domain.instants import instant, micros
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
+__all__ = ["CHANNELS", "instant_of", "json_text", "micros"]
+
 CHANNELS: Final = {channel.value: channel for channel in Channel}
 
 
-def micros(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND
-
-
 def instant_of(value: int | None) -> datetime | None:
-    return None if value is None else EPOCH + timedelta(microseconds=value)
+    return None if value is None else instant(value)
 
 
 def json_text(value: Sequence[Any] | Mapping[Any, Any]) -> str:

@@ -1,0 +1,215 @@
+"""The agents as arrays: one place per agent, so that ten thousand are looked at in microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.events.base import Channel
+from services.routing.domain import reasons
+from services.routing.domain.agent import Agent
+from services.routing.domain.needs import AskedSkill, Needs
+from services.routing.domain.rules import primary_language
+
+Ints = NDArray[np.int64]
+Bits = NDArray[np.uint16]
+Floats = NDArray[np.float64]
+
+NO_LIMIT: Final = 2**31
+PLACES_MIN: Final = 64
+
+
+class Columns:
+    """`duty` holds the reasons (bits) why an agent takes nothing at all now, 0 for those on duty.
+
+    `spare` is the capacity less the units in use, below 0 when an agent holds more than the
+    capacity. `top` is the highest tier of an agent. `last_given` is when an agent was last given a
+    ticket (seconds since 1970, 0 for never). `version` changes with anything but loads.
+    """
+
+    def __init__(self) -> None:
+        self.agents: list[Agent] = []
+        self.places: dict[str, int] = {}
+        self.skills: dict[str, int] = {}
+        """Skill → how many agents of the house have it."""
+        self.version = 0
+        self.duty: Bits = np.full(PLACES_MIN, reasons.GONE, np.uint16)
+        self.capacity: Ints = np.zeros(PLACES_MIN, np.int64)
+        self.load: Ints = np.zeros(PLACES_MIN, np.int64)
+        self.top: Ints = np.zeros(PLACES_MIN, np.int64)
+        self.last_given: Floats = np.zeros(PLACES_MIN)
+        self.order: Ints = np.zeros(PLACES_MIN, np.int64)
+        self._order_of = 0
+        self._left: dict[Channel, Ints] = {}
+        self._limited = 0
+        self._loads_version = 0
+        self._free: dict[tuple[int, Channel | None], tuple[int, int, Ints]] = {}
+
+    @property
+    def size(self) -> int:
+        """The places in use; the arrays are longer."""
+        return len(self.agents)
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nobody, those who left aside."""
+        return bool((self.duty[: self.size] & reasons.GONE).all())
+
+    @property
+    def limits(self) -> bool:
+        """True when at least one agent may hold only so many tickets of some channel."""
+        return self._limited > 0
+
+    def get(self, agent_id: str) -> Agent | None:
+        place = self.places.get(agent_id)
+        return None if place is None else self.agents[place]
+
+    def put(self, agent: Agent, duty: int) -> int:
+        """Take in a new or changed agent. Returns the agent's place, which never changes."""
+        place = self.places.get(agent.id)
+        if place is None:
+            place = self._append(agent)
+        before = self.agents[place]
+        self._count_skills(before, -1)
+        self._limited += bool(agent.channel_limits) - bool(before.channel_limits)
+        self.agents[place] = agent
+        self._count_skills(agent, 1)
+        self.duty[place] = reasons.GONE if agent.retired else duty
+        self.capacity[place] = agent.capacity
+        self.top[place] = max(agent.tiers, default=0)
+        for channel in Channel:
+            limit, old = agent.channel_limits.get(channel), before.channel_limits.get(channel)
+            if limit != old:
+                left = self._left_of(channel)
+                left[place] += (NO_LIMIT if limit is None else limit) - (
+                    NO_LIMIT if old is None else old
+                )
+        self.version += 1
+        return place
+
+    def set_duty(self, place: int, duty: int) -> bool:
+        """True when that is news."""
+        if self.duty[place] == duty or self.agents[place].retired:
+            return False
+        self.duty[place] = duty
+        self.version += 1
+        return True
+
+    def use(self, place: int, units: int, channel: Channel, sign: int) -> None:
+        """Count a ticket in (sign 1) or out (sign -1)."""
+        self.load[place] += sign * units
+        self._left_of(channel)[place] -= sign
+        self._loads_version += 1
+
+    def free(self, units: int, channel: Channel) -> Ints:
+        """The places of those on duty who have room for one more ticket like that."""
+        key = (units, channel if self._limited else None)
+        version, loads, places = self._free.get(key, (-1, -1, None))
+        if places is None or version != self.version or loads != self._loads_version:
+            size = self.size
+            room = self.capacity[:size] - self.load[:size] >= units
+            room &= self.duty[:size] == 0
+            if self._limited and channel in self._left:
+                room &= self._left[channel][:size] > 0
+            places = np.flatnonzero(room)
+            self._free[key] = (self.version, self._loads_version, places)
+        return places
+
+    def rooms(self, place: int, units: int, channel: Channel) -> int:
+        """For how many more tickets like that the agent has room."""
+        room = int(self.capacity[place] - self.load[place]) // units
+        left = self._left.get(channel)
+        if self._limited and left is not None:
+            room = min(room, int(left[place]))
+        return max(0, room)
+
+    def channel_full(self, place: int, channel: Channel) -> bool:
+        left = self._left.get(channel)
+        return self._limited > 0 and left is not None and bool(left[place] <= 0)
+
+    def id_order(self) -> Ints:
+        """The place of each agent in the order of ids: what decides between equals."""
+        if self._order_of != self.size:
+            ids = np.array([agent.id for agent in self.agents])
+            self.order[np.argsort(ids, kind="stable")] = np.arange(self.size)
+            self._order_of = self.size
+        return self.order
+
+    def profiles(self) -> Iterator[tuple[Agent, list[int]]]:
+        """(an agent, the places of all who serve the same tickets), those who left aside."""
+        groups: dict[Any, list[int]] = {}
+        for place, agent in enumerate(self.agents):
+            groups.setdefault(_profile(agent), []).append(place)
+        for places in groups.values():
+            yield self.agents[places[0]], places
+
+    def _append(self, agent: Agent) -> int:
+        place = len(self.agents)
+        if place == len(self.duty):
+            for name in ("duty", "capacity", "load", "top", "last_given", "order"):
+                setattr(self, name, _grown(getattr(self, name)))
+            self._left = {channel: _grown(left) for channel, left in self._left.items()}
+            self.duty[place:] = reasons.GONE
+            for left in self._left.values():
+                left[place:] = NO_LIMIT
+        self.agents.append(Agent(agent.id))
+        self.places[agent.id] = place
+        return place
+
+    def _left_of(self, channel: Channel) -> Ints:
+        left = self._left.get(channel)
+        if left is None:
+            left = self._left[channel] = np.full(len(self.duty), NO_LIMIT, np.int64)
+        return left
+
+    def _count_skills(self, agent: Agent, sign: int) -> None:
+        if agent.retired:
+            return
+        for name in agent.skills:
+            count = self.skills.get(name, 0) + sign
+            if count:
+                self.skills[name] = count
+            else:
+                del self.skills[name]
+
+
+def unfit(agent: Agent, needs: Needs, asked: tuple[AskedSkill, ...]) -> int:
+    """Why this agent cannot take such a ticket, duty and room aside: bits, 0 when it can.
+
+    `asked` are those skills of the needs that are really asked for.
+    """
+    bits = 0
+    if needs.groups and not any(group in agent.groups for group in needs.groups):
+        bits |= reasons.NOT_IN_GROUP
+    if needs.tier not in agent.tiers:
+        bits |= reasons.TIER
+    if agent.channels and needs.channel not in agent.channels:
+        bits |= reasons.CHANNEL
+    if needs.language and agent.languages and not _speaks(agent, needs.language):
+        bits |= reasons.LANGUAGE
+    if any(agent.skills.get(skill.name, 0) < skill.level for skill in asked):
+        bits |= reasons.SKILL
+    return bits
+
+
+def _speaks(agent: Agent, language: str) -> bool:
+    return any(primary_language(tag) == language for tag in agent.languages)
+
+
+def _profile(agent: Agent) -> Any:
+    skills: Mapping[str, int] = agent.skills
+    return (
+        agent.groups,
+        agent.tiers,
+        agent.channels,
+        agent.languages,
+        tuple(sorted(skills.items())),
+        agent.retired,
+    )
+
+
+def _grown(array: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([array, np.zeros_like(array)])

@@ -1,0 +1,340 @@
+"""The floor: who works, what waits, what is held; settled after each change, and as time passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from typing import Final, Literal
+
+import numpy as np
+
+from libs.events.base import Channel
+from services.routing.domain import duty, reasons
+from services.routing.domain.agent import Agent
+from services.routing.domain.floor.columns import Columns
+from services.routing.domain.floor.explain import Decision, Explainer
+from services.routing.domain.floor.kinds import SECOND_US, Kind, Kinds
+from services.routing.domain.floor.lines import Waiting
+from services.routing.domain.floor.matching import Match, Session
+from services.routing.domain.instants import instant, micros
+from services.routing.domain.needs import needs_of
+from services.routing.domain.rules import QueueRule, VersionedRules
+from services.routing.domain.work import Work
+
+LAST: Final = 2**60
+"""An urgency after all others (the year 38,500)."""
+
+Absence = Literal["retired", "out_of_office", "offline"]
+
+Use = tuple[str, int, Channel]
+"""An agent, the units and the channel of a ticket that the agent holds or is to get."""
+
+
+@dataclass(slots=True)
+class Due:
+    """What has fallen due and needs more than the floor: tickets whose reservation was not answered
+    in time or that may be offered again after a refusal, and agents who are away for too long."""
+
+    tickets: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+
+
+class Floor:
+    """Not thread-safe. Every change is one of `put_agent`, `put_work` and `advance`; `settle` then
+    gives out what can be given out, and counts it as given.
+
+    The promise after `settle`: no ticket waits while somebody who could be given it has room.
+    """
+
+    def __init__(self, rules: VersionedRules) -> None:
+        self.rules = rules
+        self.columns = Columns()
+        self.kinds = Kinds(rules.rules, self.columns)
+        self.explainer = Explainer(self.columns, self.kinds)
+        self.waiting: dict[str, Waiting] = {}
+        self._uses: dict[str, tuple[Use, ...]] = {}
+        self._timers: list[tuple[int, str, str]] = []
+        self._touched: set[Kind] = set()
+        self._freed: set[int] = set()
+        self._all = False
+        self._strangers: dict[str, dict[Use, int]] = {}
+        """What is held by agents whom routing does not know (yet): they may register later."""
+
+    # ---------------------------------------------------------------------------------- changes
+
+    def put_agent(self, agent: Agent, now: datetime) -> None:
+        """Take in a new or changed agent."""
+        known = dict(self.columns.skills)
+        place = self.columns.put(agent, self._duty(agent, now))
+        for use, count in self._strangers.pop(agent.id, {}).items():
+            for _ in range(count):
+                self._use(use, 1)
+        if known.keys() != self.columns.skills.keys():
+            # A skill came into the house or left it: what is asked of everybody has changed.
+            self._rebuild_kinds()
+        else:
+            self.kinds.refresh(place)
+        self._all = True
+        self._watch(agent, now)
+
+    def put_work(self, work: Work, now: datetime) -> None:
+        """Take in a new or changed ticket."""
+        self._count(work)
+        if work.reservation is not None:
+            self._at(work.reservation.until, "answer", work.id)
+        if work.retry_at is not None:
+            self._at(work.retry_at, "retry", work.id)
+        self._line_up(work, micros(now))
+
+    def advance(self, now: datetime) -> Due:
+        """Let time pass until `now`: shifts begin and end, needs are relaxed, absences grow long."""
+        due = Due()
+        now_us = micros(now)
+        while self._timers and self._timers[0][0] <= now_us:
+            _, what, subject = heappop(self._timers)
+            if what in {"answer", "retry"}:
+                due.tickets.add(subject)
+            elif what == "away":
+                due.away.add(subject)
+            elif what == "duty":
+                self._look_at_duty(subject, now)
+            elif (ticket := self.waiting.get(subject)) is not None:
+                self._place(ticket, now_us)
+        return due
+
+    def next_due(self) -> datetime | None:
+        """When `advance` will next have something to do."""
+        return instant(self._timers[0][0]) if self._timers else None
+
+    def settle(self, now: datetime) -> list[Match]:
+        """Give out what can be given out. What is given counts as used from then on; the caller puts
+        the ticket as it is afterwards (`put_work`)."""
+        now_us = micros(now)
+        session = self._session(now_us)
+        matches: list[Match] = []
+        for batch in session.batches(self._kinds_to_look_at()):
+            pairs = session.match(batch)
+            for ticket, place in pairs:
+                matches.append(self._give(ticket, place, session, now_us, len(pairs)))
+        session.restore()
+        return matches
+
+    # -------------------------------------------------------------------------------- questions
+
+    def explain(self, ticket_id: str, now: datetime) -> Decision | None:
+        """Why this ticket waits, as of now; None when it does not."""
+        ticket = self.waiting.get(ticket_id)
+        if ticket is None:
+            return None
+        now_us = micros(now)
+        session = self._session(now_us)
+        return self.explainer.decision(ticket.kind, session, now_us / SECOND_US, ticket, None)
+
+    def decide_for(self, kind: Kind, now: datetime) -> Decision:
+        """Why tickets of this kind wait, as of now."""
+        now_us = micros(now)
+        return self.explainer.decision(kind, self._session(now_us), now_us / SECOND_US, None, None)
+
+    def kind_of(self, work: Work) -> Kind:
+        """What kind of ticket this is, as one that has just begun to wait."""
+        return self.kinds.get(*needs_of(work, self.rules.rules))
+
+    def lines(self) -> list[Kind]:
+        """The kinds of which at least one ticket waits."""
+        return [kind for kind in self.kinds if len(kind.line)]
+
+    def in_order(self) -> list[Waiting]:
+        """All tickets that wait, in the order of service (specialists' work aside)."""
+        return sorted(
+            self.waiting.values(), key=lambda t: (-t.kind.queue.precedence, t.urgency, t.id)
+        )
+
+    def keeps(self, kind: Kind, place: int, now: datetime) -> bool:
+        """True when the agent at this place is kept from such tickets for specialists' work."""
+        places = np.array([place])
+        return len(self._session(micros(now)).kept(kind, places)) > 0
+
+    def overdue_away(self, agent: Agent, now: datetime) -> Absence | None:
+        """The reason why this agent's tickets are to be taken back now; None when they are not."""
+        if agent.retired:
+            return "retired"
+        since = duty.away_since(agent, now)
+        out = duty.off_duty(agent, now) == "out_of_office"
+        reason: Absence = "out_of_office" if out else "offline"
+        grace = self._grace_s(reason)
+        if since is None or grace is None or since + timedelta(seconds=grace) > now:
+            return None
+        return reason
+
+    # ---------------------------------------------------------------------------------- agents
+
+    def _duty(self, agent: Agent, now: datetime) -> int:
+        reason = duty.off_duty(agent, now)
+        return 0 if reason is None else reasons.BITS[reason]
+
+    def _watch(self, agent: Agent, now: datetime) -> None:
+        """Come back to this agent when the clock alone changes something."""
+        change = duty.next_change(agent, now)
+        if change is not None and not agent.retired:
+            self._at(change, "duty", agent.id)
+        since, reason = duty.away_since(agent, now), duty.off_duty(agent, now)
+        if since is not None and reason is not None:
+            grace = self._grace_s(reason)
+            if grace is not None:
+                self._at(max(now, since + timedelta(seconds=grace)), "away", agent.id)
+
+    def _grace_s(self, reason: str) -> int | None:
+        take_back = self.rules.rules.take_back
+        if reason == "out_of_office":
+            return take_back.out_of_office_s
+        return take_back.offline_s if reason == "offline" else None
+
+    def _look_at_duty(self, agent_id: str, now: datetime) -> None:
+        agent = self.columns.get(agent_id)
+        if agent is None or agent.retired:
+            return
+        if self.columns.set_duty(self.columns.places[agent_id], self._duty(agent, now)):
+            self._all = True
+        self._watch(agent, now)
+
+    # --------------------------------------------------------------------------------- tickets
+
+    def _count(self, work: Work) -> None:
+        """Keep the loads: a ticket held, and a reservation for somebody else than its holder."""
+        units = self.rules.rules.weights.get(work.channel, 1)
+        agents = dict.fromkeys(
+            agent
+            for agent in (work.holder, work.reservation.agent if work.reservation else None)
+            if agent is not None
+        )
+        after: tuple[Use, ...] = tuple((agent, units, work.channel) for agent in agents)
+        before = self._uses.get(work.id, ())
+        if before == after:
+            return
+        for use in before:
+            self._use(use, -1)
+        for use in after:
+            self._use(use, 1)
+        if after:
+            self._uses[work.id] = after
+        else:
+            del self._uses[work.id]
+
+    def _use(self, use: Use, sign: int) -> None:
+        agent, units, channel = use
+        place = self.columns.places.get(agent)
+        if place is None:
+            held = self._strangers.setdefault(agent, {})
+            held[use] = held.get(use, 0) + sign
+            return
+        self.columns.use(place, units, channel, sign)
+        if sign < 0:
+            self._freed.add(place)
+
+    def _line_up(self, work: Work, now_us: int) -> None:
+        before = self.waiting.pop(work.id, None)
+        if before is not None:
+            before.kind.line.remove(work.id)
+        if not work.waiting or work.eligible_since is None:
+            return
+        queue, needs = needs_of(work, self.rules.rules)
+        base = self.kinds.get(queue, needs)
+        eligible_us = micros(work.eligible_since)
+        ticket = Waiting(
+            id=work.id,
+            number=work.number,
+            base=base,
+            kind=base,
+            urgency=urgency(work, queue),
+            eligible_us=eligible_us,
+            waiting_us=micros(work.waiting_since or work.eligible_since),
+            preferred=work.preferred if self.rules.rules.affinity else None,
+            declined={a: micros(t) for a, t in work.declined.items()} or None,
+        )
+        self.waiting[work.id] = ticket
+        base.line.put(ticket)
+        self._touched.add(base)
+        self._place(ticket, now_us)
+        for until in (ticket.declined or {}).values():
+            heappush(self._timers, (until, "needs", work.id))
+
+    def _place(self, ticket: Waiting, now_us: int) -> None:
+        """Let the ticket become what it is after so much waiting."""
+        kind, change_us = self.kinds.at(ticket.base, max(0, now_us - ticket.waiting_us))
+        if kind is not ticket.kind:
+            ticket.kind.line.remove(ticket.id)
+            ticket.kind = kind
+            kind.line.put(ticket)
+        if change_us is not None:
+            heappush(self._timers, (ticket.waiting_us + change_us, "needs", ticket.id))
+        self._touched.add(kind)
+
+    def _give(
+        self, ticket: Waiting, place: int, session: Session, now_us: int, batch: int
+    ) -> Match:
+        agent = self.columns.agents[place]
+        now_s = now_us / SECOND_US
+        decision = self.explainer.decision(ticket.kind, session, now_s, ticket, agent.id)
+        del self.waiting[ticket.id]
+        ticket.kind.line.remove(ticket.id)
+        needs = ticket.kind.needs
+        use = (agent.id, needs.units, needs.channel)
+        self._use(use, 1)
+        self._uses[ticket.id] = (*self._uses.get(ticket.id, ()), use)
+        self.columns.last_given[place] = now_s
+        return Match(ticket, agent.id, ticket.kind, batch, decision)
+
+    # --------------------------------------------------------------------------------- helpers
+
+    def _kinds_to_look_at(self) -> Iterable[Kind]:
+        lines = self.lines() if self._all or self._freed else []
+        if self._all:
+            kinds = dict.fromkeys(lines)
+        else:
+            kinds = {kind: None for kind in self._touched if len(kind.line)}
+            free = [place for place in self._freed if self.columns.duty[place] == 0]
+            for kind in lines if free else ():
+                serving = self.kinds.serving(kind)
+                if any(serving.fits(place) for place in free):
+                    kinds[kind] = None
+        self._touched.clear()
+        self._freed.clear()
+        self._all = False
+        return kinds
+
+    def _rebuild_kinds(self) -> None:
+        self.kinds = Kinds(self.rules.rules, self.columns)
+        self.explainer = Explainer(self.columns, self.kinds)
+        for ticket in self.waiting.values():
+            ticket.base = self.kinds.get(ticket.base.queue, ticket.base.needs)
+            ticket.kind = self.kinds.get(ticket.kind.queue, ticket.kind.needs)
+            ticket.kind.line.put(ticket)
+
+    def _session(self, now_us: int) -> Session:
+        keep = self.rules.rules.keep_specialists
+        return Session(self.columns, self.kinds, now_us, keep_specialists=keep)
+
+    def _at(self, when: datetime, what: str, subject: str) -> None:
+        heappush(self._timers, (micros(when), what, subject))
+
+
+def urgency(work: Work, queue: QueueRule) -> int:
+    """The instant (microseconds) by which tickets of a queue are ordered: the smaller goes first.
+
+    By priority: when the ticket could first be given, later by one ageing for each step of priority
+    below the highest; so a ticket overtakes those one step above it that came an ageing later, and
+    none starves. By SLA: when it is due; one without a due time counts as due an ageing after it
+    could first be given. The ticket must be eligible.
+    """
+    if work.eligible_since is None:
+        raise ValueError(f"ticket {work.id} does not wait")
+    since = micros(work.eligible_since)
+    if queue.order == "sla":
+        if work.due is not None:
+            return micros(work.due)
+        return LAST + since if queue.ageing_s is None else since + queue.ageing_s * SECOND_US
+    if queue.ageing_s is None:
+        return work.rank * LAST + since
+    return since + work.rank * queue.ageing_s * SECOND_US

@@ -1,0 +1,183 @@
+"""What can be said of all tickets with equal needs: who is able to take them, and who never is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from services.routing.domain import reasons
+from services.routing.domain.floor.columns import Bits, Columns, Floats, Ints, unfit
+from services.routing.domain.floor.lines import Line
+from services.routing.domain.needs import AskedSkill, Needs
+from services.routing.domain.rules import QueueRule, RoutingRules
+
+SECOND_US: Final = 1_000_000
+
+
+class Kind:
+    """`fit` holds the reasons (bits) why an agent cannot take such tickets, duty and room aside.
+
+    `relaxed` is the kind that a ticket becomes after `relaxed_after_us` of waiting: without its
+    least important optional skills. `overflow` is the kind that it becomes after `overflow_after_us`
+    of waiting, and whose agents also serve it while nobody on duty is able to.
+    """
+
+    def __init__(
+        self, needs: Needs, queue: QueueRule, rules: RoutingRules, columns: Columns
+    ) -> None:
+        self.needs = needs
+        self.queue = queue
+        self.key = needs.key
+        self.strategy = queue.strategy or rules.strategy
+        self.line = Line()
+        self.asked = asked_skills(needs, rules, columns)
+        self.fit: Bits = np.full(len(columns.duty), reasons.GONE, np.uint16)
+        self.level: Floats = np.zeros(len(columns.duty))
+        self._columns = columns
+        self._version = -1
+        self._able: Ints = np.zeros(0, np.int64)
+        self._lowest = 0
+        for agent, places in columns.profiles():
+            self.fit[places] = unfit(agent, needs, self.asked)
+            self.level[places] = self._level_of(agent.skills)
+
+    def put(self, place: int) -> None:
+        """The agent at this place is new, or serves other tickets than before."""
+        if place >= len(self.fit):
+            more = len(self._columns.duty) - len(self.fit)
+            self.fit = np.concatenate([self.fit, np.full(more, reasons.GONE, np.uint16)])
+            self.level = np.concatenate([self.level, np.zeros(more)])
+        agent = self._columns.agents[place]
+        self.fit[place] = unfit(agent, self.needs, self.asked)
+        self.level[place] = self._level_of(agent.skills)
+
+    def able(self) -> Ints:
+        """The places of those on duty who can take such a ticket, given room."""
+        self._look()
+        return self._able
+
+    def lowest(self) -> int:
+        """The highest tier of the plainest of those who are able: 1 when somebody is who works in
+        tier 1 only; the tier of the ticket when nobody is able."""
+        self._look()
+        return self._lowest
+
+    def free(self) -> Ints:
+        """The places of those who could be given such a ticket now."""
+        room = self._columns.free(self.needs.units, self.needs.channel)
+        free: Ints = room[self.fit[room] == 0]
+        return free
+
+    def fits(self, place: int) -> bool:
+        return bool(self.fit[place] == 0)
+
+    def bits(self) -> Bits:
+        """The reasons of everybody in the house, room and tickets aside, by place."""
+        size = self._columns.size
+        bits: Bits = self.fit[:size] | self._columns.duty[:size]
+        return bits
+
+    def _look(self) -> None:
+        if self._version == self._columns.version:
+            return
+        self._able = np.flatnonzero(self.bits() == 0)
+        tops = self._columns.top[self._able]
+        self._lowest = int(tops.min()) if len(tops) else self.needs.tier
+        self._version = self._columns.version
+
+    def _level_of(self, skills: dict[str, int]) -> int:
+        return sum(skills.get(skill.name, 0) for skill in self.asked)
+
+
+class Kinds:
+    """Every kind that was ever asked for under one rule set, made when it is first needed."""
+
+    def __init__(self, rules: RoutingRules, columns: Columns) -> None:
+        self._rules = rules
+        self._columns = columns
+        self._kinds: dict[Needs, Kind] = {}
+        self._relaxed: dict[Needs, Kind | None] = {}
+        self._overflow: dict[Needs, Kind | None] = {}
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(list(self._kinds.values()))
+
+    def get(self, queue: QueueRule, needs: Needs) -> Kind:
+        kind = self._kinds.get(needs)
+        if kind is None:
+            kind = self._kinds[needs] = Kind(needs, queue, self._rules, self._columns)
+        return kind
+
+    def by_key(self, key: str) -> Kind | None:
+        return next((kind for kind in self._kinds.values() if kind.key == key), None)
+
+    def relaxed(self, kind: Kind) -> Kind | None:
+        """The kind after one more time-out of the optional skills; None: nothing is left to drop."""
+        if kind.queue.optional_timeout_s is None:
+            return None
+        if kind.needs not in self._relaxed:
+            needs = kind.needs.relaxed()
+            self._relaxed[kind.needs] = None if needs is None else self.get(kind.queue, needs)
+        return self._relaxed[kind.needs]
+
+    def overflow(self, kind: Kind) -> Kind | None:
+        """The kind whose agents help out; None without an overflow, or when it is already that."""
+        if kind.needs not in self._overflow:
+            self._overflow[kind.needs] = self._make_overflow(kind)
+        return self._overflow[kind.needs]
+
+    def serving(self, kind: Kind) -> Kind:
+        """Whose agents serve such tickets now: the overflow's while nobody on duty is able to."""
+        if kind.queue.overflow is None or len(kind.able()):
+            return kind
+        return self.overflow(kind) or kind
+
+    def at(self, base: Kind, waited_us: int) -> tuple[Kind, int | None]:
+        """What a ticket has become that began as `base` and has waited so long, and after how much
+        waiting it becomes something else (None: never)."""
+        kind, changes = base, []
+        step_s = base.queue.optional_timeout_s
+        if step_s is not None:
+            step_us = step_s * SECOND_US
+            for _ in range(waited_us // step_us):
+                following = self.relaxed(kind)
+                if following is None:
+                    break
+                kind = following
+            if self.relaxed(kind) is not None:
+                changes.append((waited_us // step_us + 1) * step_us)
+        overflow = base.queue.overflow
+        if overflow is not None and overflow.after_s is not None:
+            after_us = overflow.after_s * SECOND_US
+            if waited_us >= after_us:
+                kind = self.overflow(kind) or kind
+            else:
+                changes.append(after_us)
+        return kind, min(changes, default=None)
+
+    def refresh(self, place: int) -> None:
+        """The agent at this place has changed."""
+        for kind in self._kinds.values():
+            kind.put(place)
+
+    def _make_overflow(self, kind: Kind) -> Kind | None:
+        overflow = kind.queue.overflow
+        if overflow is None or not kind.needs.groups:
+            return None
+        more = tuple(group for group in overflow.groups if group not in kind.needs.groups)
+        if not more:
+            return None
+        own = kind.needs
+        needs = Needs(
+            own.queue, own.skills, own.language, own.tier, own.channel, own.groups + more, own.units
+        )
+        return self.get(kind.queue, needs)
+
+
+def asked_skills(needs: Needs, rules: RoutingRules, columns: Columns) -> tuple[AskedSkill, ...]:
+    """The skills that are really asked for (see `RoutingRules.unknown_skills_required`)."""
+    if rules.unknown_skills_required:
+        return needs.skills
+    return tuple(skill for skill in needs.skills if skill.name in columns.skills)

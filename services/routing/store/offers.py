@@ -1,0 +1,77 @@
+"""Offers: a ticket that an agent may accept for a while, before the next one is asked.
+
+Refusals (`Rejected`)::
+
+    unknown_offer     404
+    not_your_offer    403   it was made to somebody else
+    offer_ended       409   it was answered, has run out, or the ticket needs nobody any more
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from libs.runtime.errors import Rejected
+from services.routing.domain import work as works_
+from services.routing.domain.instants import instant
+from services.routing.domain.work import Reservation, Work
+from services.routing.store.step import Cause, Step
+from services.routing.views.tables import Offer
+
+Answer = Literal["accepted", "declined"]
+
+
+def answer(step: Step, offer_id: str, agent_id: str, said: Answer, reason: str | None) -> Offer:
+    """Take the answer of this agent. The same answer a second time changes nothing.
+
+    Accepted: intake is asked to assign the ticket. Declined: the next one is asked, and this agent
+    not before the pause is over. Raises Rejected (see above).
+    """
+    offer = step.offer(offer_id)
+    if offer is None:
+        raise Rejected("unknown_offer", f"There is no offer {offer_id!r}.", status=404)
+    if offer.agent != agent_id:
+        raise Rejected("not_your_offer", "This offer was made to somebody else.", status=403)
+    if offer.state == said:
+        return offer
+    step.load([offer.ticket_id])
+    work = step.works.get(offer.ticket_id)
+    asked = work.reservation if work else None
+    if offer.state != "open" or work is None or asked is None or asked.decision_id != offer.id:
+        raise _ended(offer)
+    cause = Cause(f"offer_{said}", f"offer:{offer.id}")
+    step.end_offer(work, said, cause, reason)
+    step.set_misses(agent_id, 0)
+    agent = step.floor.columns.get(agent_id)
+    if said == "declined" or agent is None:
+        _decline(step, work, asked, cause)
+    else:
+        step.accept(work, agent, asked, cause)
+    return step.offer(offer_id) or offer
+
+
+def time_out(step: Step, work: Work, asked: Reservation) -> None:
+    """The agent has let the offer pass: the next one is asked."""
+    cause = Cause("offer_timed_out", f"offer:{asked.decision_id}:timed_out")
+    step.end_offer(work, "timed_out", cause)
+    step.set_misses(asked.agent, step.misses(asked.agent) + 1)
+    _decline(step, work, asked, cause)
+
+
+def _decline(step: Step, work: Work, asked: Reservation, cause: Cause) -> None:
+    pause = timedelta(seconds=step.floor.rules.rules.offers.decline_pause_s)
+    step.put(works_.decline(work, asked.agent, step.now + pause, step.now))
+    step.causes[work.id] = cause
+    step.freed.setdefault(asked.agent, cause)
+
+
+def _ended(offer: Offer) -> Rejected:
+    ended = {
+        "accepted": "It was accepted already.",
+        "declined": "It was declined already.",
+        "timed_out": f"It ran out at {instant(offer.until_us).isoformat()}.",
+        "withdrawn": "The ticket needs nobody any more.",
+    }
+    detail = ended.get(offer.state, "The ticket has moved on.")
+    return Rejected("offer_ended", f"The offer has ended. {detail}", state=offer.state)
