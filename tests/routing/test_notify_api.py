@@ -96,13 +96,21 @@ async def test_the_log_and_another_try(
     assert [fact.outcome for fact in board.said()] == ["failed", "sent", "sent"]
 
 
-async def test_what_cannot_be_tried_again(http: httpx.AsyncClient, board: Switchboard) -> None:
+async def test_what_cannot_be_tried_again(
+    http: httpx.AsyncClient, board: Switchboard, hook: Hook
+) -> None:
+    hook.statuses = [400]
     unknown = await http.post("/v1/notifications/nothing/retry")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_notification")
     await board.tell(told())
     [row] = board.rows()
     early = await http.post(f"/v1/notifications/{row.id}/retry")
     assert (early.status_code, early.json()["code"]) == (409, "not_failed")
+    async with board.sending():
+        await board.in_state("failed")
+    board.queue.channels = ("smtp",)
+    gone = await http.post(f"/v1/notifications/{row.id}/retry")
+    assert (gone.status_code, gone.json()["code"]) == (409, "channel_not_set_up")
     for wrong in ({"state": "lost"}, {"limit": 0}, {"limit": 1_001}, {"agent": "a" * 201}):
         assert (await http.get("/v1/notifications", params=wrong)).status_code == 422
 
@@ -181,6 +189,8 @@ def test_wrong_settings_say_what_to_do_and_no_secret(values: dict[str, Any], sai
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = Settings(**MAIL, notify_smtp_user="desk", notify_smtp_password=SecretStr("hush"), **HOOK)
+    settings = Settings(
+        **MAIL, notify_smtp_user="desk", notify_smtp_password=SecretStr("hush"), **HOOK
+    )
     assert "hush" not in repr(settings)
     assert "chat.desk" not in repr(settings)
