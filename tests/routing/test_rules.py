@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import combinations, product
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, MetaData, delete, select, text
 
 from libs.events.base import Channel, Priority
-from libs.events.routing import RoutingRulesChanged
-from libs.runtime.clock import ManualClock, monotonic_s
-from libs.runtime.database import Database
-from libs.runtime.errors import Rejected
-from libs.runtime.outbox import Outgoing
-from libs.runtime.store import ServiceStore
 from services.routing.domain.conditions import Condition
 from services.routing.domain.rule_check import Finding, check, errors_of
 from services.routing.domain.rule_text import InvalidRules, document_of, rules_of
-from services.routing.domain.rules import DEFAULT_QUEUE, RoutingRules, VersionedRules
+from services.routing.domain.rules import DEFAULT_QUEUE, RoutingRules
 from services.routing.rules_file import parse_rules, rules_text
-from services.routing.store.rules import (
-    current_rules,
-    declare_rules,
-    put_rules,
-    rules_at,
-    rules_versions,
-)
-
-START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -324,6 +305,7 @@ def test_skills_in_conflict_are_warned_of() -> None:
     assert codes(found) == [
         ("skill_required_and_optional", "skills[1].skills[0]"),
         ("skill_levels_differ", "queues[0].skills[0]"),
+        ("never_dropped", "skills[1].skills[0]"),
     ]
     assert "level 9 is asked" in found[1].message
 
@@ -342,6 +324,27 @@ def test_odd_things_are_warned_of() -> None:
         ("nothing_to_drop", "queues[0].optional_timeout_s"),
         ("overflow_without_group", "queues[1].overflow"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("queues", "named"),
+    [
+        ([], "'default'"),
+        ([{"name": "a", "optional_timeout_s": 60}], None),
+        ([{"name": "a", "when": {"tier": 2}, "optional_timeout_s": 60}], None),
+        ([{"name": "a", "when": {"tags": "x"}, "optional_timeout_s": 60}], "'default'"),
+        ([{"name": "a", "when": {"tags": "x"}}, {"name": "b", "optional_timeout_s": 60}], "'a'"),
+        ([{"name": "a", "when": {"tier": 1}}, {"name": "b", "optional_timeout_s": 60}], None),
+    ],
+)
+def test_optional_skills_that_are_never_dropped_are_warned_of(
+    queues: list[Any], named: str | None
+) -> None:
+    nice = {"when": {"tier": 2}, "skills": [{"name": "x", "importance": "high"}]}
+    found = check(rules_of({"queues": queues, "skills": [nice]}))
+    expected = [] if named is None else [("never_dropped", "skills[0].skills[0]")]
+    assert codes(found) == expected
+    assert all(f"queue {named} has no optional_timeout_s" in f.message for f in found)
 
 
 SKILLS = {"ana": {"vpn": 5}, "ben": {"mail": 2}, "cyd": {}}
@@ -430,6 +433,16 @@ def test_a_large_rule_set_is_checked_in_a_moment() -> None:
     assert "not_checked" not in {finding.code for finding in found}
 
 
+def test_too_many_pairs_of_rules_are_not_all_compared() -> None:
+    skills = [
+        {"when": {"category": f"c{i}"}, "skills": [{"name": "x", "level": i % 10 + 1}]}
+        for i in range(2_000)
+    ]
+    assert codes(check(rules_of({"skills": skills}))) == [("not_checked", "skills")]
+    skills = [{"when": {}, "skills": [{"name": "x", "level": i % 10 + 1}]} for i in range(100)]
+    assert len(check(rules_of({"skills": skills}))) == 200
+
+
 def pigeons(holes: int) -> RoutingRules:
     """One queue takes the tickets in which two pigeons share a hole, for each two and each hole; the
     last wants every pigeon in some hole, and there is one pigeon more than holes."""
@@ -448,125 +461,3 @@ def test_many_queues_may_shadow_one_together() -> None:
 
 def test_conditions_too_entangled_to_tell_are_no_error() -> None:
     assert codes(check(pigeons(9))) == [("not_checked", "queues[405]")]
-
-
-# -------------------------------------------------------------------------------------- store
-
-BIG: Any = {
-    "weights": {"chat": 3},
-    "queues": [{"name": "live", "when": {"channel": "chat"}, "mode": "offer", "ageing_s": None}],
-}
-
-
-def declared() -> MetaData:
-    metadata = MetaData()
-    declare_rules(metadata)
-    return metadata
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[ServiceStore]:
-    metadata = declared()
-    clock = ManualClock(START)
-    store = ServiceStore(Database(database_url), metadata, source="/bitacora/routing", clock=clock)
-    store.create_tables()
-    with store.database.transaction() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(delete(table))
-    yield store
-    store.close()
-
-
-def put(
-    store: ServiceStore,
-    rules: RoutingRules,
-    *,
-    actor: str = "agent:lead",
-    note: str | None = None,
-    expected: int | None = None,
-) -> VersionedRules:
-    return store.write_now(
-        lambda c, out: put_rules(c, out, rules, actor, note, expected, now=store.clock.now())
-    )[0]
-
-
-def said(store: ServiceStore) -> list[RoutingRulesChanged]:
-    rows = store.outbox.rows
-    with store.database.reading() as connection:
-        found = connection.execute(select(rows).order_by(rows.c.position)).all()
-    assert {(row.topic, row.stream_id) for row in found} <= {("routing.decisions", "rules")}
-    assert [row.sequence for row in found] == list(range(1, len(found) + 1))
-    return [RoutingRulesChanged.model_validate_json(row.data) for row in found]
-
-
-def test_versions_are_added_and_said(store: ServiceStore) -> None:
-    defaults = RoutingRules(hand_over_limit=7)
-    with store.database.reading() as connection:
-        assert current_rules(connection, defaults) == VersionedRules(0, defaults)
-    one, two = RoutingRules(), rules_of(BIG)
-    assert put(store, one) == VersionedRules(1, one)
-    assert put(store, two, note="chats weigh more", expected=1) == VersionedRules(2, two)
-    assert put(store, rules_of(document_of(two)), expected=2).version == 2  # says the same
-    with store.database.reading() as connection:
-        assert current_rules(connection, defaults) == VersionedRules(2, two)
-        assert rules_at(connection, 1) == VersionedRules(1, one)
-        assert rules_at(connection, 0, defaults).rules is defaults
-        newest, oldest = rules_versions(connection)
-        assert newest == (2, "agent:lead", "chats weigh more", START)
-        assert rules_versions(connection, before=2) == [oldest]
-        with pytest.raises(Rejected, match="no version 3"):
-            rules_at(connection, 3)
-    events = said(store)
-    assert [(event.version, event.note) for event in events] == [(1, None), (2, "chats weigh more")]
-    assert rules_of(events[1].rules) == two
-
-
-def test_a_stale_writer_is_refused_and_nothing_is_said(store: ServiceStore) -> None:
-    put(store, RoutingRules(), expected=0)
-    for expected in (0, 2):
-        with pytest.raises(Rejected) as caught:
-            put(store, rules_of(BIG), expected=expected)
-        assert (caught.value.code, caught.value.status) == ("stale_version", 412)
-        assert caught.value.extra == {"current_version": 1}
-    assert [event.version for event in said(store)] == [1]
-
-
-@pytest.mark.postgres
-def test_of_two_processes_at_one_moment_one_is_refused(postgres_url: str) -> None:
-    """Without any lock: the key of the table alone decides."""
-    stores = [
-        ServiceStore(
-            Database(postgres_url),
-            declared(),
-            source="/bitacora/routing",
-            clock=ManualClock(START),
-        )
-        for _ in range(2)
-    ]
-    stores[0].create_tables()
-    one_has_put = threading.Event()
-    outcomes: list[str] = []
-
-    def first(connection: Connection, outgoing: Outgoing) -> VersionedRules:
-        made = put_rules(connection, outgoing, RoutingRules(), "system", None, None, now=START)
-        one_has_put.set()
-        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        deadline = monotonic_s() + 30
-        while not connection.scalar(blocked):  # the other waits for our commit
-            assert monotonic_s() < deadline
-        return made
-
-    def second() -> None:
-        assert one_has_put.wait(30)
-        try:
-            put(stores[1], rules_of(BIG))
-        except Rejected as rejected:
-            outcomes.append(rejected.code)
-
-    thread = threading.Thread(target=second)
-    thread.start()
-    assert stores[0].write_now(first)[0].version == 1
-    thread.join(60)
-    for store in stores:
-        store.close()
-    assert outcomes == ["rules_changed"]
