@@ -104,7 +104,10 @@ class ChangeStatus(Command):
 
 @COMMANDS.register("bitacora.ChangePriority.v1")
 class ChangePriority(Command):
+    """With `raise_only` a ticket that has this priority or a higher one stays as it is."""
+
     priority: Priority
+    raise_only: bool = False
 
 
 @COMMANDS.register("bitacora.ChangeCategory.v1")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.events.base import Count, Event, Instant, Word
+from libs.events.base import Count, Event, Instant, Priority, Tier, Word
 from libs.events.registry import EVENTS
 
 Metric = Literal[
@@ -23,7 +23,9 @@ Metric = Literal[
 ]
 
 
-class ClockEvent(Event):
+class OfClock(Event):
+    """What every event says of its clock."""
+
     ticket_id: Word
     metric: Metric
     policy: Word
@@ -33,6 +35,17 @@ class ClockEvent(Event):
     live: bool = Field(
         True, description="False for imported history: a verdict, not a call to act."
     )
+    activation: Count | None = Field(
+        None, ge=1, description="Which clock of this metric: a reply clock starts anew each time."
+    )
+    tzdata: Word | None = Field(None, description="Release of the time zone database, as 2026a.")
+    cause: Word | None = Field(
+        None, description="Id of the ticket event that caused this, or last moved the clock before."
+    )
+
+
+class ClockEvent(OfClock):
+    """Something happened to the clock itself."""
 
 
 @EVENTS.register("bitacora.ClockStarted.v1")
@@ -57,11 +70,13 @@ class ClockResumed(ClockEvent):
 
 @EVENTS.register("bitacora.ClockRetargeted.v1")
 class ClockRetargeted(ClockEvent):
-    """The priority or the policy changed: a new target for the original activation."""
+    """The original activation goes on with another target or due instant. `reason`: `ticket` (its
+    priority or policy changed), `calendar` (that was edited) or `tzdata` (there is a new release)."""
 
     at: Instant
     target_s: Count = Field(gt=0)
     due: Instant | None = None
+    reason: Word | None = None
 
 
 @EVENTS.register("bitacora.SlaWarning.v1")
@@ -75,7 +90,7 @@ class SlaWarning(ClockEvent):
 
 @EVENTS.register("bitacora.SlaBreached.v1")
 class SlaBreached(ClockEvent):
-    """Exactly one per clock. `due` is the true due time, however late it was noticed."""
+    """Exactly one per activation. `due` is the true due time, however late it was noticed."""
 
     due: Instant
     target_s: Count = Field(gt=0)
@@ -95,6 +110,23 @@ class ClockCancelled(ClockEvent):
     reason: Word
 
 
+@EVENTS.register("bitacora.SlaActionTaken.v1")
+class SlaActionTaken(OfClock):
+    """What the policy wants done on a warning (`fraction` in per cent) or a breach (none): once each.
+
+    `notify` is done by whoever reads this, for those in `whom`: `agent:<id>`, `group:<name>`, `leads`.
+    The others were asked of intake by the command `command_id`.
+    """
+
+    at: Instant
+    action: Literal["notify", "raise_priority", "escalate", "reroute"]
+    fraction: int | None = Field(None, ge=1, le=99)
+    whom: tuple[Word, ...] = ()
+    priority: Priority | None = None
+    tier: Tier | None = None
+    command_id: Word | None = None
+
+
 SlaEvent = (
     ClockStarted
     | ClockPaused
@@ -104,4 +136,5 @@ SlaEvent = (
     | SlaBreached
     | ClockSatisfied
     | ClockCancelled
+    | SlaActionTaken
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime
 from sqlalchemy import Connection
 
 from libs.runtime.clock import Clock
@@ -16,73 +17,60 @@ from libs.runtime.http import LeanRoute, body_of, json_response, takes
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 from services.sla import views
+from services.sla.bodies import CalendarsBody, PoliciesBody
 from services.sla.domain.errors import InvalidDefinition
+from services.sla.domain.holidays import (
+    YEARS_AHEAD,
+    YEARS_BACK,
+    resolved,
+    uploads_of,
+    with_upload,
+    without_upload,
+)
+from services.sla.domain.ical import holidays_of_ical
 from services.sla.domain.instants import to_us
-from services.sla.store import Books, put_calendar, put_policies
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,99}$")]
-Short = Annotated[str, StringConstraints(max_length=200)]
-Seconds = Annotated[int, Field(strict=True)]
-M = TypeVar("M", bound=BaseModel)
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from services.sla.store import (
+    Books,
+    Put,
+    lock_definitions,
+    newest_calendar,
+    put_calendar,
+    put_policies,
+)
 
 
-class CalendarBody(Body):
-    """`hours` null means round the clock; a weekday that is missing is closed."""
-
-    id: Name
-    zone: Short
-    hours: dict[Short, list[list[Short]]] | None = Field(
-        description='{"mon": [["09:00", "13:00"], ["14:00", "18:00"]], …}; null: round the clock'
-    )
-    holidays: list[Short] = Field(default_factory=list, description="dates, YYYY-MM-DD")
-
-
-class CalendarsBody(Body):
-    """New versions of these calendars; others stay as they are."""
-
-    calendars: list[CalendarBody] = Field(min_length=1, max_length=500)
-    effective_from: AwareDatetime | None = Field(None, description="default: now")
-
-
-class TargetBody(Body):
-    target_s: Seconds = Field(description="seconds of the calendar's open time")
-    calendar: Name
-
-
-class PolicyBody(Body):
-    id: Name
-    when: dict[Short, list[Short]] = Field(
-        default_factory=dict, description="field → values, one of which it must have; {}: always"
-    )
-    targets: dict[Short, dict[Short, TargetBody]] = Field(description="metric → priority → target")
-    warn_at: list[Seconds] = Field(default_factory=lambda: [75, 90], max_length=20)
-    on_breach: dict[Short, list[Short]] = Field(
-        default_factory=dict, description="metric → actions (escalate)"
-    )
-
-
-class PoliciesBody(Body):
-    """The whole list, in the order in which it is tried: a new version of it."""
-
-    policies: list[PolicyBody]
-    effective_from: AwareDatetime | None = Field(None, description="default: now")
-
-
-def create_router(store: ServiceStore, clock: Clock, books: Books) -> APIRouter:
-    """All endpoints of the service."""
+def create_router(
+    store: ServiceStore, clock: Clock, books: Books, *, edited: Callable[[], None]
+) -> APIRouter:
+    """Policies and calendars. `edited` is called when a calendar has a new version."""
     router = APIRouter(tags=["sla"], route_class=LeanRoute)
-    _definitions(router, store, clock, books)
-    _questions(router, store, clock, books)
+    _policies(router, store, clock, books)
+    _calendars(router, store, clock, books, edited)
     return router
 
 
-def create_lists(store: ServiceStore) -> APIRouter:
-    """The endpoint with query parameters, which FastAPI checks."""
+def create_questions(store: ServiceStore, clock: Clock, books: Books) -> APIRouter:
+    """The endpoints with query parameters, which FastAPI checks."""
     router = APIRouter(tags=["sla"])
+
+    @router.get("/v1/clocks/{ticket_id}", summary="The clocks of a ticket at an instant.")
+    async def clocks(
+        ticket_id: str,
+        at: Annotated[AwareDatetime | None, Query(description="default: now")] = None,
+    ) -> Response:
+        known = _ticket_id(ticket_id)
+        now_us = to_us(clock.now())
+        at_us = None if at is None else to_us(at)
+
+        def ask(connection: Connection) -> dict[str, Any] | None:
+            return views.clocks_of(connection, books.read(connection), known, now_us, at_us)
+
+        found = await store.read(ask)
+        if found is None:
+            raise Rejected(
+                "unknown_ticket", "the SLA service knows no ticket with this id", status=404
+            )
+        return json_response(found)
 
     @router.get("/v1/due", summary="The next warnings and breaches of live tickets.")
     async def due(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
@@ -91,31 +79,44 @@ def create_lists(store: ServiceStore) -> APIRouter:
     return router
 
 
-def _definitions(router: APIRouter, store: ServiceStore, clock: Clock, books: Books) -> None:
+def _policies(router: APIRouter, store: ServiceStore, clock: Clock, books: Books) -> None:
     @router.get("/v1/policies", summary="All versions of the policies, the newest first.")
     async def policies(_request: Request) -> Response:
         return json_response({"versions": await store.read(views.policy_versions)})
 
     @router.put(
-        "/v1/policies", summary="A new version of the policies.", openapi_extra=takes(PoliciesBody)
+        "/v1/policies",
+        summary="A new version of the policies, unless the newest says the same.",
+        openapi_extra=takes(PoliciesBody),
     )
     async def change_policies(request: Request) -> Response:
         body = await body_of(request, PoliciesBody)
         effective_us = _effective_us(body.effective_from, clock)
-        document = [policy.model_dump(mode="json") for policy in body.policies]
+        document = [policy.document() for policy in body.policies]
 
-        def change(connection: Connection, _outgoing: Outgoing) -> int:
-            book = books.read(connection)
-            return put_policies(connection, book, document, effective_us).version
+        def change(connection: Connection, _outgoing: Outgoing) -> Put:
+            lock_definitions(connection)
+            return put_policies(connection, books.read(connection), document, effective_us)
 
-        return json_response({"version": await _put(store, change)})
+        put: Put = await _put(store, change)
+        return json_response({"version": put.version, "changed": put.made})
 
+
+def _calendars(
+    router: APIRouter,
+    store: ServiceStore,
+    clock: Clock,
+    books: Books,
+    edited: Callable[[], None],
+) -> None:
     @router.get("/v1/calendars", summary="All versions of all calendars.")
     async def calendars(_request: Request) -> Response:
         return json_response({"calendars": await store.read(views.calendar_versions)})
 
     @router.put(
-        "/v1/calendars", summary="New versions of calendars.", openapi_extra=takes(CalendarsBody)
+        "/v1/calendars",
+        summary="New versions of calendars, unless the newest say the same.",
+        openapi_extra=takes(CalendarsBody),
     )
     async def change_calendars(request: Request) -> Response:
         body = await body_of(request, CalendarsBody)
@@ -123,33 +124,65 @@ def _definitions(router: APIRouter, store: ServiceStore, clock: Clock, books: Bo
         names = [calendar.id for calendar in body.calendars]
         if len(set(names)) < len(names):
             raise Poison("duplicate_calendar", "a calendar stands in the list twice")
+        year = clock.now().year
 
         def change(connection: Connection, _outgoing: Outgoing) -> list[dict[str, Any]]:
+            lock_definitions(connection)
             book = books.read(connection)
-            made = [
-                put_calendar(connection, book, calendar.model_dump(mode="json"), effective_us)
-                for calendar in body.calendars
-            ]
-            return [{"id": calendar.name, "version": calendar.version} for calendar in made]
+            made = []
+            for calendar in body.calendars:
+                uploads = uploads_of(newest_calendar(connection, calendar.id) or {})
+                document = resolved(calendar.model_dump(mode="json"), year, uploads)
+                made.append((calendar.id, put_calendar(connection, book, document, effective_us)))
+            return [{"id": name, "version": put.version, "changed": put.made} for name, put in made]
 
-        return json_response({"calendars": await _put(store, change)})
+        answer = await _put(store, change)
+        edited()
+        return json_response({"calendars": answer})
 
+    @router.put(
+        "/v1/calendars/{name}/holidays/{source}",  # noqa: FAST003 - LeanRoute reads them itself
+        summary="The holidays of an iCalendar file, in place of what this source gave before.",
+        openapi_extra={"requestBody": {"content": {"text/calendar": {}}, "required": True}},
+    )
+    async def upload_holidays(request: Request) -> Response:
+        name, source = request.path_params["name"], request.path_params["source"]
+        data = await request.body()
+        now = clock.now()
+        effective_us = to_us(now)
 
-def _questions(router: APIRouter, store: ServiceStore, clock: Clock, books: Books) -> None:
-    @router.get("/v1/clocks/{ticket_id}", summary="The clocks of a ticket, as of now.")  # noqa: FAST003
-    async def clocks(request: Request) -> Response:
-        ticket_id = _ticket_id(request.path_params["ticket_id"])
-        now_us = to_us(clock.now())
+        def change(connection: Connection, _outgoing: Outgoing) -> Put:
+            lock_definitions(connection)
+            document = newest_calendar(connection, name)
+            if document is None:
+                raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
+            dates = holidays_of_ical(data, now.year - YEARS_BACK, now.year + YEARS_AHEAD)
+            changed = with_upload(document, source, dates)
+            return put_calendar(connection, books.read(connection), changed, effective_us)
 
-        def ask(connection: Connection) -> dict[str, Any] | None:
-            return views.clocks_of(connection, books.read(connection), ticket_id, now_us)
+        put: Put = await _put(store, change)
+        edited()
+        return json_response({"id": name, "version": put.version, "changed": put.made})
 
-        found = await store.read(ask)
-        if found is None:
-            raise Rejected(
-                "unknown_ticket", "the SLA service knows no ticket with this id", status=404
-            )
-        return json_response(found)
+    @router.delete(
+        "/v1/calendars/{name}/holidays/{source}",  # noqa: FAST003
+        summary="A version of the calendar without the holidays that this source gave.",
+    )
+    async def take_holidays_back(request: Request) -> Response:
+        name, source = request.path_params["name"], request.path_params["source"]
+        effective_us = to_us(clock.now())
+
+        def change(connection: Connection, _outgoing: Outgoing) -> Put:
+            lock_definitions(connection)
+            document = newest_calendar(connection, name)
+            if document is None:
+                raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
+            changed = without_upload(document, source)
+            return put_calendar(connection, books.read(connection), changed, effective_us)
+
+        put: Put = await _put(store, change)
+        edited()
+        return json_response({"id": name, "version": put.version, "changed": put.made})
 
 
 async def _put(store: ServiceStore, change: Any) -> Any:

@@ -6,9 +6,10 @@ from libs.events.topics import TICKETS_EVENTS
 from libs.runtime.database import Database
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
-from services.sla.api import create_lists, create_router
+from services.sla.api import create_questions, create_router
 from services.sla.config import SlaSettings
 from services.sla.handlers import TOPICS, TicketEvents
+from services.sla.reckoning import Reckoning
 from services.sla.store import Books, metadata, seed
 from services.sla.timers.task import Timers
 
@@ -35,8 +36,10 @@ def build(settings: SlaSettings) -> Service:
     )
     service.prepare(lambda: _seed(store))
     service.background("timers", timers.run)
-    service.http.include_router(create_router(store, clock, books))
-    service.http.include_router(create_lists(store))
+    reckoning = Reckoning(store, clock, books, timers.armed)
+    service.background("reckoning", reckoning.run)
+    service.http.include_router(create_router(store, clock, books, edited=reckoning.wake))
+    service.http.include_router(create_questions(store, clock, books))
     return service
 
 

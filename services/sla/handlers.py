@@ -1,22 +1,25 @@
-"""The Kafka edge: ticket events in, clock events and escalations out, one transaction per poll."""
+"""The Kafka edge: ticket events in, clock events and commands out, one transaction per poll."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection
 
-from libs.events import CommandEnvelope, EventEnvelope
-from libs.events.commands import EscalateTicket
+from libs.events import Command, CommandEnvelope, EventEnvelope, Priority
+from libs.events.commands import ChangePriority, EscalateTicket, UnassignTicket
 from libs.events.topics import SLA_EVENTS, TICKETS_EVENTS
 from libs.runtime.outbox import Outgoing
 from services.sla import store
-from services.sla.domain.clocks import Clock, Fact, terms_of
-from services.sla.domain.facts import event_of, stream_of
+from services.sla.domain.actions import Deed
+from services.sla.domain.book import Book
+from services.sla.domain.clocks import terms_of
+from services.sla.domain.facts import action_event, deeds_of, event_of, stream_of
 from services.sla.domain.instants import to_datetime, to_us
-from services.sla.domain.policy import Book
+from services.sla.domain.state import Clock, Fact
 from services.sla.domain.ticket import Cause, TicketClocks, advance
 from services.sla.timers.table import Armed
 
@@ -51,6 +54,7 @@ class TicketEvents:
         book = self._books.read(connection)
         before = store.load(connection, {envelope.stream_id for envelope in envelopes})
         after: dict[str, TicketClocks] = dict(before)
+        past: list[tuple[str, Clock]] = []
         for envelope in envelopes:
             ticket, facts = advance(
                 after.get(envelope.stream_id), envelope.event, _cause(envelope), book
@@ -58,10 +62,13 @@ class TicketEvents:
             if ticket is None:
                 continue
             after[envelope.stream_id] = ticket
+            past += [(envelope.stream_id, fact.past) for fact in facts if fact.past is not None]
             if not (ticket.live or self._edges_of_imports):
                 facts = [fact for fact in facts if fact.kind in VERDICTS]
             if facts:
-                say(outgoing, envelope.stream_id, facts, envelope, book, live=ticket.live)
+                say(outgoing, envelope.stream_id, facts, ticket, book, envelope)
+        if past:
+            store.keep_past(connection, past)
         self._armed(store.save(connection, before, after))
 
 
@@ -69,37 +76,77 @@ def say(
     outgoing: Outgoing,
     ticket_id: str,
     facts: Sequence[Fact],
-    cause: EventEnvelope,
+    ticket: TicketClocks,
     book: Book,
-    *,
-    live: bool,
+    applied: EventEnvelope | None = None,
 ) -> None:
-    """Publish the facts, and ask for the escalation that a breach calls for."""
+    """Publish the facts, and what the policies want done because of them. `ticket` is as the facts
+    leave it; `applied` is the event that brought them, unless they came by time."""
     for fact in facts:
+        cause = applied
+        if cause is None or cause.sequence != fact.cause:
+            cause = _moved_by(ticket_id, fact.cause, ticket.correlation)
         outgoing.event(
             SLA_EVENTS,
             stream_of(ticket_id),
-            event_of(ticket_id, fact, live=live),
+            event_of(ticket_id, fact, live=ticket.live),
             time=to_datetime(fact.at_us),
             actor=ACTOR,
             cause=cause,
         )
-        if fact.kind == "breached" and live and terms_of(fact.clock, book).escalates:
-            outgoing.command(_escalation(ticket_id, fact.clock, cause))
+        if ticket.live and fact.kind in {"warning", "breached"}:
+            for deed in deeds_of(fact, ticket, terms_of(fact.clock, book)):
+                _do(outgoing, ticket_id, fact, deed, cause, ticket.fields.get("agent"))
 
 
-def _escalation(ticket_id: str, clock: Clock, cause: EventEnvelope) -> CommandEnvelope:
-    """The same breach asks only once, however often it is stated."""
-    purpose = f"escalate:{ticket_id}:{clock.metric}:{clock.activation}"
-    return CommandEnvelope(
-        command_id=str(uuid5(NAMESPACE, purpose)),
-        ticket_id=ticket_id,
-        command=EscalateTicket(cause="sla", reason=f"{clock.metric} target missed"),
+def _do(
+    outgoing: Outgoing,
+    ticket_id: str,
+    fact: Fact,
+    deed: Deed,
+    cause: EventEnvelope,
+    agent: str | None,
+) -> None:
+    command = _command_of(deed, fact.clock, agent)
+    command_id = None
+    if command is not None:
+        name = deed.name(ticket_id, fact.clock.metric, fact.clock.activation)
+        command_id = str(uuid5(NAMESPACE, name))
+        outgoing.command(
+            CommandEnvelope(
+                command_id=command_id,
+                ticket_id=ticket_id,
+                command=command,
+                actor=ACTOR,
+                correlation_id=cause.correlation_id or cause.id,
+                causation_id=cause.id,
+                traceparent=cause.traceparent,
+            )
+        )
+    outgoing.event(
+        SLA_EVENTS,
+        stream_of(ticket_id),
+        action_event(ticket_id, fact, deed, command_id),
+        time=to_datetime(fact.at_us),
         actor=ACTOR,
-        correlation_id=cause.correlation_id or cause.id,
-        causation_id=cause.id,
-        traceparent=cause.traceparent,
+        cause=cause,
     )
+
+
+def _command_of(deed: Deed, clock: Clock, agent: str | None) -> Command | None:
+    """What intake is asked for. Each command does nothing, or is refused, if the ticket is there
+    already by the time it is decided: a person may have been quicker."""
+    missed = "target missed" if deed.trigger == "breach" else f"{deed.fraction} % of target used up"
+    reason = f"{clock.metric} {missed}"
+    match deed.do:
+        case "notify":
+            return None
+        case "raise_priority":
+            return ChangePriority(priority=Priority(str(deed.priority)), raise_only=True)
+        case "escalate":
+            return EscalateTicket(tier=deed.tier, cause="sla", reason=reason)
+        case "reroute":
+            return UnassignTicket(reason=reason, if_agent=agent)
 
 
 def _cause(envelope: EventEnvelope) -> Cause:
@@ -108,4 +155,23 @@ def _cause(envelope: EventEnvelope) -> Cause:
         envelope.sequence,
         envelope.actor,
         envelope.correlation_id or envelope.id,
+    )
+
+
+def _moved_by(ticket_id: str, sequence: int, correlation: str) -> EventEnvelope:
+    """As much as is kept of an earlier event that moved a clock: what a link to it needs."""
+    return EventEnvelope(
+        source="",
+        type="",
+        stream_id=ticket_id,
+        sequence=sequence,
+        position=0,
+        time=datetime.min.replace(tzinfo=UTC),
+        recorded_time=datetime.min.replace(tzinfo=UTC),
+        actor="",
+        correlation_id=correlation,
+        causation_id="",
+        previous_hash="",
+        hash="",
+        data=b"",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -21,21 +21,20 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from libs.runtime.database import upsert
 from services.sla.defaults import CALENDARS, POLICIES
-from services.sla.domain.calendar import Calendar, calendar_of
+from services.sla.domain.book import Book
+from services.sla.domain.calendar import calendar_of
+from services.sla.domain.definitions import check_reachable, policy_set_of
 from services.sla.domain.instants import FIRST_US
-from services.sla.domain.policy import (
-    Book,
-    CalendarVersion,
-    PolicySet,
-    check_reachable,
-    policy_set_of,
-)
+from services.sla.domain.state import Clock
 from services.sla.domain.ticket import TicketClocks
+from services.sla.domain.timeline import CalendarVersion
+from services.sla.domain.zones import tzdata_version
 from services.sla.timers.table import Armed, save_timers, timers
 
 METADATA: Final = MetaData()
@@ -48,7 +47,18 @@ tickets = Table(
     Column("live", Boolean, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
-"""One row per ticket: `TicketClocks` as a JSON array, all its clocks in it."""
+"""One row per ticket: `TicketClocks` as a JSON array, the latest clock of each metric in it."""
+
+past_clocks = Table(
+    "past_clocks",
+    METADATA,
+    Column("ticket_id", String(200), primary_key=True),
+    Column("metric", String(40), primary_key=True),
+    Column("activation", Integer, primary_key=True, autoincrement=False),
+    Column("state", LargeBinary, nullable=False),
+)
+"""Reply clocks that ended, as they were when the next activation took their place: `Clock` as a JSON
+array. Rows are added, never changed."""
 
 policies = Table(
     "policies",
@@ -68,8 +78,17 @@ calendars = Table(
 )
 """Versions are added, never changed: past verdicts refer to them."""
 
+reckoned = Table(
+    "reckoned",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("basis", String(200), nullable=False),
+)
+"""One row: by which calendars and time zones every running clock has reckoned, see `basis_of`."""
+
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(TicketClocks).decode
+_DECODE_CLOCK = msgspec.json.Decoder(Clock).decode
 
 
 def metadata() -> MetaData:
@@ -81,12 +100,14 @@ def metadata() -> MetaData:
 
 
 class Books:
-    """The book of all versions, read again only when a version was added. Thread-safe."""
+    """The book of all versions, read again only when a version was added. Thread-safe.
 
-    def __init__(self) -> None:
+    `tzdata` names the release of the time zone database; None: the one that is in use."""
+
+    def __init__(self, tzdata: str | None = None) -> None:
         self._lock = threading.Lock()
         self._revision = (0, 0)
-        self._book = Book()
+        self._book = Book(tzdata=tzdata_version() if tzdata is None else tzdata)
 
     def read(self, connection: Connection) -> Book:
         """The book as this transaction sees it."""
@@ -142,7 +163,22 @@ def read_book(connection: Connection, known: Book) -> Book:
             )
         )
     ]
-    return Book(tuple(sets), {name: tuple(entries) for name, entries in versions.items()})
+    calendars_of = {name: tuple(entries) for name, entries in versions.items()}
+    return Book(tuple(sets), calendars_of, known.tzdata)
+
+
+def lock_definitions(connection: Connection) -> None:
+    """Let nobody else add a version until this transaction ends (SQLite lets nobody write anyway).
+    To be called before the book is read that the change builds on."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE policies, calendars IN SHARE ROW EXCLUSIVE MODE"))
+
+
+class Put(NamedTuple):
+    """The version that now counts, and whether it was made by this."""
+
+    version: int
+    made: bool
 
 
 def put_policies(
@@ -150,39 +186,60 @@ def put_policies(
     book: Book,
     document: Sequence[Mapping[str, Any]],
     effective_from_us: int,
-) -> PolicySet:
-    """A new version of the whole list. Raises InvalidDefinition."""
+) -> Put:
+    """A new version of the whole list, unless the newest says the same and is in force by then.
+    Raises InvalidDefinition."""
     newest = {name: entries[-1].calendar for name, entries in book.calendars.items()}
     version = len(book.policy_sets) + 1
-    made = policy_set_of(
-        document, version=version, effective_from_us=effective_from_us, calendars=newest
-    )
+    policy_set_of(document, version=version, effective_from_us=effective_from_us, calendars=newest)
+    p = policies.c
+    query = select(p.document, p.effective_from_us).where(p.version == version - 1)
+    if _is_so(connection, query, list(document), effective_from_us):
+        return Put(version - 1, made=False)
     row = {"version": version, "effective_from_us": effective_from_us, "document": list(document)}
     connection.execute(insert(policies), row)
-    return made
+    return Put(version, made=True)
 
 
 def put_calendar(
     connection: Connection, book: Book, document: Mapping[str, Any], effective_from_us: int
-) -> Calendar:
-    """A new version of one calendar. Raises InvalidDefinition, also when a target of the newest
-    policies could hardly be reached in it."""
+) -> Put:
+    """A new version of one calendar, unless the newest says the same and is in force by then. Raises
+    InvalidDefinition, also when a target of the newest policies could hardly be reached in it."""
     name = str(document["id"])
-    made = calendar_of(document, len(book.calendars.get(name, ())) + 1)
+    version = len(book.calendars.get(name, ())) + 1
+    made = calendar_of(document, version)
     newest = book.policy_sets[-1].policies if book.policy_sets else ()
     for policy in newest:
         for per_priority in policy.targets.values():
             for target in per_priority.values():
                 if target.calendar == name:
                     check_reachable(f"policy {policy.id!r}", target.target_us, made)
+    c = calendars.c
+    query = select(c.document, c.effective_from_us).where(c.name == name, c.version == version - 1)
+    if _is_so(connection, query, dict(document), effective_from_us):
+        return Put(version - 1, made=False)
     row = {
         "name": name,
-        "version": made.version,
+        "version": version,
         "effective_from_us": effective_from_us,
         "document": dict(document),
     }
     connection.execute(insert(calendars), row)
-    return made
+    return Put(version, made=True)
+
+
+def newest_calendar(connection: Connection, name: str) -> dict[str, Any] | None:
+    """The document of the newest version of this calendar."""
+    c = calendars.c
+    query = select(c.document).where(c.name == name).order_by(c.version.desc()).limit(1)
+    document: dict[str, Any] | None = connection.scalar(query)
+    return document
+
+
+def _is_so(connection: Connection, newest: Any, document: Any, effective_from_us: int) -> bool:
+    row = connection.execute(newest).one_or_none()
+    return row is not None and row[0] == document and row[1] <= effective_from_us
 
 
 def load(
@@ -218,6 +275,54 @@ def save(
     ]
     upsert(connection, tickets, rows)
     return save_timers(connection, before, changed)
+
+
+def keep_past(connection: Connection, past: Iterable[tuple[str, Clock]]) -> None:
+    """Keep clocks whose place the next activation has taken."""
+    rows = [
+        {
+            "ticket_id": ticket_id,
+            "metric": clock.metric,
+            "activation": clock.activation,
+            "state": _ENCODE(clock),
+        }
+        for ticket_id, clock in past
+    ]
+    upsert(connection, past_clocks, rows)
+
+
+def past_of(connection: Connection, ticket_id: str) -> list[Clock]:
+    """The ended activations of this ticket's reply clocks, in the order of metric and activation."""
+    p = past_clocks.c
+    query = select(p.state).where(p.ticket_id == ticket_id).order_by(p.metric, p.activation)
+    return [_DECODE_CLOCK(state) for state in connection.scalars(query)]
+
+
+def basis_of(book: Book) -> str:
+    """What running clocks reckon by: the release of the time zones and the number of calendar versions."""
+    return f"{book.tzdata}/{sum(len(versions) for versions in book.calendars.values())}"
+
+
+def read_basis(connection: Connection) -> str | None:
+    """The basis by which every running clock has reckoned; None before the first time."""
+    basis: str | None = connection.scalar(select(reckoned.c.basis))
+    return basis
+
+
+def write_basis(connection: Connection, basis: str) -> None:
+    upsert(connection, reckoned, [{"id": 1, "basis": basis}])
+
+
+def live_ids(connection: Connection, after: str, limit: int) -> list[str]:
+    """Ids of live tickets whose clocks have something to state, in order."""
+    query = (
+        select(timers.c.ticket_id)
+        .where(timers.c.ticket_id > after)
+        .group_by(timers.c.ticket_id)
+        .order_by(timers.c.ticket_id)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
 
 
 def _insert(connection: Connection, table: Table) -> Any:

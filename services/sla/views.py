@@ -7,31 +7,44 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from libs.events import format_time
-from services.sla.domain.clocks import Clock, breached, terms_of, used_us
+from services.sla.domain.book import Book
 from services.sla.domain.instants import SECOND_US, to_datetime
-from services.sla.domain.policy import Book
-from services.sla.store import calendars, decode, policies, tickets
+from services.sla.domain.metrics import METRICS
+from services.sla.domain.standing import standing
+from services.sla.domain.state import Clock, Edge
+from services.sla.domain.ticket import TicketClocks
+from services.sla.store import calendars, decode, past_of, policies, tickets
 from services.sla.timers.table import timers
 
 
 def clocks_of(
-    connection: Connection, book: Book, ticket_id: str, now_us: int
+    connection: Connection, book: Book, ticket_id: str, now_us: int, at_us: int | None = None
 ) -> dict[str, Any] | None:
-    """Every clock of the ticket as of `now_us`, or None when the ticket is unknown here.
+    """Every clock of the ticket as it stands at `at_us` (None: now), or None when the ticket is unknown
+    here. Ended activations of reply clocks come before the latest.
 
-    The clocks of imported history stand at its last event: its time does not go on.
+    Beyond its last event a ticket is shown as it will stand if nothing happens. The clocks of imported
+    history stand at its last event: its time does not go on.
     """
     state = connection.scalar(select(tickets.c.state).where(tickets.c.ticket_id == ticket_id))
     if state is None:
         return None
     ticket = decode(state)
-    as_of_us = max(now_us, ticket.last_us) if ticket.live else ticket.last_us
+    as_of_us = max(now_us, ticket.last_us) if at_us is None else at_us
+    if not ticket.live:
+        as_of_us = min(as_of_us, ticket.last_us)
+    order = {metric: number for number, metric in enumerate(METRICS)}
+    clocks = sorted(
+        [*past_of(connection, ticket_id), *ticket.clocks],
+        key=lambda clock: (order[clock.metric], clock.activation),
+    )
+    shown = [_clock(ticket_id, ticket, clock, book, as_of_us) for clock in clocks]
     return {
         "ticket_id": ticket_id,
         "live": ticket.live,
-        "status": ticket.status,
+        "status": _status_at(ticket, as_of_us),
         "as_of": _text(as_of_us),
-        "clocks": [_clock(clock, book, as_of_us) for clock in ticket.clocks],
+        "clocks": [clock for clock in shown if clock is not None],
     }
 
 
@@ -69,26 +82,58 @@ def calendar_versions(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _clock(clock: Clock, book: Book, as_of_us: int) -> dict[str, Any]:
-    used = used_us(clock, terms_of(clock, book).calendar, as_of_us)
+def _status_at(ticket: TicketClocks, at_us: int) -> str | None:
+    found = None
+    for moment in ticket.history:
+        if moment.at_us <= at_us:
+            found = moment.status
+    return found
+
+
+def _clock(
+    ticket_id: str, ticket: TicketClocks, clock: Clock, book: Book, as_of_us: int
+) -> dict[str, Any] | None:
+    stands = standing(clock, ticket.history, book, as_of_us)
+    if stands is None:
+        return None
+    held = stands.held
     return {
         "metric": clock.metric,
         "activation": clock.activation,
-        "state": clock.state,
-        "breached": breached(clock),
-        "policy": clock.policy,
-        "policy_version": clock.policy_version,
-        "calendar": clock.calendar,
-        "calendar_version": clock.calendar_version,
-        "target_s": clock.target_us // SECOND_US,
-        "elapsed_s": used // SECOND_US,
-        "remaining_s": (clock.target_us - used) // SECOND_US,
+        "state": stands.state,
+        "breached": stands.breach_us is not None or stands.left_us <= 0,
+        "policy": held.policy,
+        "policy_version": held.policy_version,
+        "calendar": held.calendar,
+        "calendar_version": held.calendar_version,
+        "tzdata": held.tzdata,
+        "target_s": held.target_us // SECOND_US,
+        "elapsed_s": stands.used_us // SECOND_US,
+        "remaining_s": stands.left_us // SECOND_US,
         "started": _text(clock.started_us),
-        "due": _text(clock.due_us),
-        "breached_at": _text(clock.breach_us),
-        "ended": _text(clock.ended_us),
-        "warned_per_cent": clock.warned,
+        "started_by": f"{ticket_id}:{clock.started_by}",
+        "due": _text(stands.due_us),
+        "breached_at": _text(stands.breach_us),
+        "ended": _text(stands.ended_us),
+        "warned_per_cent": stands.warned,
+        "history": [_edge(ticket_id, edge) for edge in clock.edges if edge.at_us <= as_of_us],
     }
+
+
+def _edge(ticket_id: str, edge: Edge) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "kind": edge.kind,
+        "at": _text(edge.at_us),
+        "cause": f"{ticket_id}:{edge.cause}",
+    }
+    if edge.fraction:
+        shown["fraction"] = edge.fraction
+    if edge.reason:
+        shown["reason"] = edge.reason
+    if edge.held is not None:
+        shown |= edge.held._asdict()
+        shown["target_s"] = shown.pop("target_us") // SECOND_US
+    return shown
 
 
 def _text(instant_us: int | None) -> str | None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from libs.runtime.http import create_http_app
-from services.sla.api import create_lists, create_router
+from services.sla.api import create_questions, create_router
 from tests.sla.bench import Bench
 from tests.sla.desk import Stream, at, created, policy, status
 
@@ -22,8 +22,8 @@ async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
         return []
 
     app = create_http_app("sla", readiness=ready)
-    app.include_router(create_router(bench.store, bench.clock, bench.books))
-    app.include_router(create_lists(bench.store))
+    app.include_router(create_router(bench.store, bench.clock, bench.books, edited=lambda: None))
+    app.include_router(create_questions(bench.store, bench.clock, bench.books))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://sla") as made:
         yield made
@@ -69,10 +69,10 @@ async def test_an_edit_makes_a_version_and_leaves_running_clocks_alone(
     bench.clock.instant = at("10:30")
     bench.apply(before.add("10:00", created()))
     answer = await client.put("/v1/policies", json={"policies": [policy(id="mine")]})
-    assert (answer.status_code, answer.json()) == (200, {"version": 2})
+    assert (answer.status_code, answer.json()) == (200, {"version": 2, "changed": True})
     calendar = {"id": "business", "zone": "UTC", "hours": HOURS}
     answer = await client.put("/v1/calendars", json={"calendars": [calendar]})
-    assert answer.json() == {"calendars": [{"id": "business", "version": 2}]}
+    assert answer.json() == {"calendars": [{"id": "business", "version": 2, "changed": True}]}
     bench.apply(after.add("10:31", created()), before.add("10:31", status("open", "new")))
     assert bench.ticket(before.id).clocks[0].policy_version == 1
     assert bench.ticket(after.id).clocks[0].policy == "mine"
@@ -103,8 +103,8 @@ def with_target(target_s: Any, calendar: str = "always") -> dict[str, Any]:
         ("calendars", {"calendars": [{"id": "c", "zone": "Mars", "hours": HOURS}]}, "unknown_zone"),
         (
             "calendars",
-            {"calendars": [{"id": "c", "zone": "UTC", "hours": {"mon": [["18:00", "09:00"]]}}]},
-            "reversed_hours",
+            {"calendars": [{"id": "c", "zone": "UTC", "hours": {"mon": [["09:00", "12:00"]] * 2}}]},
+            "overlapping_hours",
         ),
         (
             "calendars",

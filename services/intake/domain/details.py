@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from libs.events import Event, Status, Ticket
+from typing import Final
+
+from libs.events import Event, Priority, Status, Ticket
 from libs.events.commands import (
     ChangeCategory,
     ChangeCustomField,
@@ -21,9 +23,14 @@ from libs.events.ticket import (
 from services.intake.domain.life import refuse_closed
 from services.intake.domain.model import Ask, Refused
 
+RANKS: Final = tuple(Priority)
+"""From the lowest to the highest."""
+
 
 def change_priority(command: ChangePriority, ticket: Ticket, ask: Ask) -> tuple[Event, ...]:
     if command.priority is ticket.priority:
+        return ()
+    if command.raise_only and RANKS.index(command.priority) < RANKS.index(ticket.priority):
         return ()
     refuse_closed(ticket, ask)
     return (PriorityChanged(priority=command.priority, previous=ticket.priority),)

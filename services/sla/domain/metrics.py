@@ -1,9 +1,4 @@
-"""What each metric measures: which statuses run it, which pause it, what ends it.
-
-The table of the metrics that this service can time. The three that measure the time between messages
-(next reply, periodic and pausable update) are activated anew by each message; they are part of the
-published language and are refused in policies until they are timed.
-"""
+"""What each metric measures: what begins it, which statuses run it, which pause it, what ends it."""
 
 from __future__ import annotations
 
@@ -24,17 +19,28 @@ class Phase(Enum):
     END = auto()
 
 
+class Begin(Enum):
+    """What activates a clock of the metric."""
+
+    CREATION = auto()
+    """The ticket's creation. After a reopening the clock goes on with what was left."""
+    OPENING = auto()
+    """Creation by the requester, and each reopening, anew."""
+    QUESTION = auto()
+    """The oldest message of the requester that no public reply followed."""
+    UPDATE = auto()
+    """Each public message of an agent; after a reopening, the reopening."""
+
+
 @dataclass(frozen=True)
 class MetricRules:
-    """`ends_with_reply`: a public reply of an agent ends it. `resumes`: after a reopening it goes on
-    with what was left; a metric that does not resume is over for good when it has ended.
-    `for_agents`: it also runs on tickets that an agent opened (for a caller, say)."""
+    """A metric that does not begin with the creation is a reply metric: a public message of an agent
+    ends each activation, and the next one has its whole target again."""
 
     metric: Metric
+    begins: Begin
     paused_by: frozenset[Status] = frozenset()
-    ends_with_reply: bool = False
-    resumes: bool = True
-    for_agents: bool = True
+    ends_with_reply: bool = field(init=False)
     phases: Mapping[str, Phase] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,14 +53,26 @@ class MetricRules:
             for status in Status
         }
         object.__setattr__(self, "phases", phases)
+        object.__setattr__(self, "ends_with_reply", self.begins is not Begin.CREATION)
 
 
 METRICS: Final[dict[Metric, MetricRules]] = {
     rules.metric: rules
     for rules in (
-        MetricRules("first_reply", ends_with_reply=True, resumes=False, for_agents=False),
-        MetricRules("requester_wait", paused_by=frozenset({Status.PENDING})),
-        MetricRules("agent_work", paused_by=frozenset({Status.PENDING, Status.ON_HOLD})),
-        MetricRules("total_resolution"),
+        MetricRules("first_reply", Begin.OPENING),
+        MetricRules("next_reply", Begin.QUESTION),
+        MetricRules("periodic_update", Begin.UPDATE),
+        MetricRules("pausable_update", Begin.UPDATE, frozenset({Status.PENDING})),
+        MetricRules("requester_wait", Begin.CREATION, frozenset({Status.PENDING})),
+        MetricRules("agent_work", Begin.CREATION, frozenset({Status.PENDING, Status.ON_HOLD})),
+        MetricRules("total_resolution", Begin.CREATION),
     )
 }
+"""In the order in which a ticket's clocks are listed."""
+
+BY_QUESTION: Final[frozenset[Metric]] = frozenset(
+    rules.metric for rules in METRICS.values() if rules.begins is Begin.QUESTION
+)
+BY_UPDATE: Final[frozenset[Metric]] = frozenset(
+    rules.metric for rules in METRICS.values() if rules.begins is Begin.UPDATE
+)

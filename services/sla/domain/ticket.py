@@ -6,23 +6,35 @@ later instant. An event dated `t` first lets everything happen that fell due up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from libs.events import ticket as t
 from libs.events.sla import Metric
 from services.sla.domain import clocks as c
-from services.sla.domain.clocks import Clock, Facts, Run
-from services.sla.domain.metrics import ENDED, METRICS, MetricRules, Phase
-from services.sla.domain.policy import Book, Terms
+from services.sla.domain import fields as f
+from services.sla.domain.book import Book, Terms
+from services.sla.domain.metrics import (
+    BY_QUESTION,
+    BY_UPDATE,
+    ENDED,
+    METRICS,
+    Begin,
+    MetricRules,
+    Phase,
+)
+from services.sla.domain.spans import Moment, runs_of
+from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Facts
 
 
 class TicketClocks(NamedTuple):
     """What the clocks need to know of a ticket. A named tuple because it is stored as it is.
 
-    `fields` and `tags` are what policies may ask about; `history` is every status with the instant
-    it began; `cause` is the sequence of the event that last changed a clock, `correlation` its
-    conversation. `opened_by_agent` and `replied_us` matter to the first reply.
+    `fields` and `tags` are what policies may ask about; `history` is every status. `clocks` has one
+    clock per metric, the latest activation. `cause` is the sequence of the event that last changed a
+    clock, `correlation` its conversation. `replied_us` is the last public message of an agent, `asked_us`
+    the oldest message of the requester after it, `began_us` the creation or the last reopening, and
+    `answered` whether a public reply followed that; `…_by` are the sequences of those events.
     """
 
     created_us: int
@@ -31,13 +43,19 @@ class TicketClocks(NamedTuple):
     status: str
     fields: dict[str, str]
     tags: tuple[str, ...]
-    history: tuple[tuple[int, str], ...]
+    history: tuple[Moment, ...]
     clocks: tuple[Clock, ...] = ()
     opened_by_agent: bool = False
     replied_us: int | None = None
     merged: bool = False
     cause: int = 0
     correlation: str = ""
+    replied_by: int = 0
+    asked_us: int | None = None
+    asked_by: int = 0
+    began_us: int = 0
+    began_by: int = 1
+    answered: bool = False
 
 
 class Cause(NamedTuple):
@@ -49,6 +67,17 @@ class Cause(NamedTuple):
     correlation: str = ""
 
 
+class Step(NamedTuple):
+    """What an event is applied with: its instant (never before an earlier event's), its sequence."""
+
+    at_us: int
+    cause: int
+    book: Book
+
+
+Moved = tuple[TicketClocks, Facts]
+
+
 def advance(
     ticket: TicketClocks | None, event: Any, cause: Cause, book: Book
 ) -> tuple[TicketClocks | None, Facts]:
@@ -58,29 +87,56 @@ def advance(
         return _create(event, cause, book) if isinstance(event, t.TicketCreated) else (None, [])
     if isinstance(event, t.ImportedTicketActivated):
         ticket = ticket._replace(live=True)
-    at_us = max(cause.at_us, ticket.last_us)
+    step = Step(max(cause.at_us, ticket.last_us), cause.sequence, book)
     before = ticket.clocks
-    ticket, facts = expire(ticket, at_us, book)
+    ticket, facts = expire(ticket, step.at_us, book)
+    fields = f.CHANGES.get(type(event))
     change = _CHANGES.get(type(event))
-    if change is not None:
-        ticket, more = change(ticket, event, at_us, book)
+    if fields is not None:
+        ticket, more = _changed(ticket, fields(event), step)
         facts += more
-    ticket = ticket._replace(last_us=at_us)
+    elif change is not None:
+        ticket, more = change(ticket, event, step)
+        facts += more
+    ticket = ticket._replace(last_us=step.at_us)
     if ticket.clocks is not before:
         ticket = ticket._replace(cause=cause.sequence, correlation=cause.correlation)
     return ticket, facts
 
 
-def expire(ticket: TicketClocks, until_us: int, book: Book) -> tuple[TicketClocks, Facts]:
-    """Let every warning and breach happen that fell due up to and including `until_us`."""
+def expire(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
+    """Let every warning and breach happen that fell due up to and including `until_us`, by the
+    calendars and time zones of `book`."""
+    ticket, facts = reckon_anew(ticket, until_us, book)
     if all(clock.next_us is None or clock.next_us > until_us for clock in ticket.clocks):
-        return ticket, []
-    after, facts = [], []
+        return ticket, facts
+    after = []
     for clock in ticket.clocks:
+        if clock.next_us is None or clock.next_us > until_us:
+            after.append(clock)
+            continue
         fired, said = c.fire(clock, c.terms_of(clock, book), until_us)
         after.append(fired)
         facts += said
     facts.sort(key=lambda fact: fact.at_us)
+    return ticket._replace(clocks=tuple(after)), facts
+
+
+def reckon_anew(ticket: TicketClocks, at_us: int, book: Book) -> Moved:
+    """Bring clocks up to date whose calendar was edited since they last reckoned, or whose time zones
+    were replaced; the same ticket when there is none."""
+    if not any(c.stale(clock, book) for clock in ticket.clocks):
+        return ticket, []
+    after: list[Clock] = []
+    facts: Facts = []
+    for clock in ticket.clocks:
+        if not c.stale(clock, book):
+            after.append(clock)
+            continue
+        runs = runs_of(ticket.history, METRICS[clock.metric], clock.started_us)
+        moved, said = c.reckon_anew(clock, c.terms_of(clock, book), runs, at_us)
+        after.append(moved)
+        facts += said
     return ticket._replace(clocks=tuple(after)), facts
 
 
@@ -91,80 +147,103 @@ def next_us(ticket: TicketClocks) -> int | None:
     )
 
 
-def runs_of(ticket: TicketClocks, rules: MetricRules) -> Iterator[Run]:
-    """The spans during which this metric counted, from the history of the statuses."""
-    since_us: int | None = None
-    for at_us, status in ticket.history:
-        running = rules.phases[status] is Phase.RUN
-        if running and since_us is None:
-            since_us = at_us
-        elif not running and since_us is not None:
-            yield since_us, at_us
-            since_us = None
-    if since_us is not None:
-        yield since_us, None
+def _anchor(ticket: TicketClocks, rules: MetricRules) -> tuple[int, int] | None:
+    """When the present activation of this metric begins or began, and by which event; None: there is
+    nothing to wait for."""
+    if ticket.merged or ticket.status in ENDED:
+        return None
+    match rules.begins:
+        case Begin.CREATION:
+            return ticket.created_us, 1
+        case Begin.OPENING:
+            if ticket.answered or ticket.opened_by_agent:
+                return None
+            return ticket.began_us, ticket.began_by
+        case Begin.QUESTION:
+            # Before the first reply the oldest unanswered message is the ticket itself: first_reply.
+            if ticket.asked_us is None or (
+                ticket.replied_us is None and not ticket.opened_by_agent
+            ):
+                return None
+            return ticket.asked_us, ticket.asked_by
+        case Begin.UPDATE:
+            if ticket.replied_us is None:
+                return None
+            return max((ticket.replied_us, ticket.replied_by), (ticket.began_us, ticket.began_by))
 
 
-def _create(event: t.TicketCreated, cause: Cause, book: Book) -> tuple[TicketClocks, Facts]:
-    organization = event.requester.organization
-    fields = {
-        "priority": str(event.priority),
-        "channel": str(event.channel),
-        "category": event.category,
-        "subcategory": event.subcategory,
-        "organization": organization,
-        "language": event.language,
-        "group": event.group,
-        "tier": "1",
-    }
+def _create(event: t.TicketCreated, cause: Cause, book: Book) -> Moved:
     ticket = TicketClocks(
         created_us=cause.at_us,
         last_us=cause.at_us,
         live=event.imported_from is None,
         status=str(event.status),
-        fields={name: value for name, value in fields.items() if value is not None},
+        fields=f.fields_of(event),
         tags=tuple(event.tags),
-        history=((cause.at_us, str(event.status)),),
+        history=(Moment(cause.at_us, str(event.status), cause.sequence),),
         opened_by_agent=cause.actor.startswith("agent:"),
         cause=cause.sequence,
         correlation=cause.correlation,
+        began_us=cause.at_us,
     )
-    return _match(ticket, cause.at_us, book)
+    return _match(ticket, Step(cause.at_us, cause.sequence, book))
 
 
-def _match(ticket: TicketClocks, at_us: int, book: Book) -> tuple[TicketClocks, Facts]:
-    """Hold the ticket to the policy that matches it now: start, retarget and cancel clocks."""
-    wanted = book.targets_at(ticket.fields, ticket.tags, at_us)
+def _match(ticket: TicketClocks, step: Step, only: frozenset[Metric] | None = None) -> Moved:
+    """Hold the ticket to the policy that matches it now: start, retarget and cancel clocks.
+
+    `only`: leave clocks alone that run, and start those of these metrics."""
+    wanted = step.book.targets_at(ticket.fields, ticket.tags, step.at_us)
+    if only is not None:
+        wanted = {metric: terms for metric, terms in wanted.items() if metric in only}
     after: list[Clock] = []
     facts: Facts = []
     for clock in ticket.clocks:
         terms = wanted.pop(clock.metric, None)
-        changed, said = _rematch(ticket, clock, terms, at_us, book)
+        if only is not None and (terms is None or clock.active):
+            after.append(clock)
+            continue
+        changed, said = _rematch(ticket, clock, terms, step)
         after.append(changed)
         facts += said
     for metric, terms in wanted.items():
-        if _startable(ticket, metric):
-            runs = runs_of(ticket, METRICS[metric])
-            clock, said = c.start(metric, terms, ticket.created_us, runs, at_us)
-            after.append(clock)
+        started, said = _started(ticket, metric, terms, step)
+        if started is not None:
+            after.append(started)
             facts += said
     return ticket._replace(clocks=tuple(after)), facts
 
 
 def _rematch(
-    ticket: TicketClocks, clock: Clock, terms: Terms | None, at_us: int, book: Book
+    ticket: TicketClocks, clock: Clock, terms: Terms | None, step: Step
 ) -> tuple[Clock, Facts]:
     if not clock.active:
-        if terms is not None and clock.state == c.CANCELLED and _startable(ticket, clock.metric):
-            # A target came back: the same activation goes on.
-            runs = runs_of(ticket, METRICS[clock.metric])
-            return c.start(clock.metric, terms, clock.started_us, runs, at_us, before=clock)
-        return clock, []
+        if terms is None:
+            return clock, []
+        started, said = _started(ticket, clock.metric, terms, step, before=clock)
+        return (clock, []) if started is None else (started, said)
     if terms is None:
-        return c.cancel(clock, c.terms_of(clock, book), at_us, "no_target")
+        held = c.terms_of(clock, step.book)
+        return c.cancel(clock, held, step.at_us, step.cause, "no_target")
     if _same(clock, terms):
         return clock, []
-    return c.retarget(clock, terms, runs_of(ticket, METRICS[clock.metric]), at_us)
+    runs = runs_of(ticket.history, METRICS[clock.metric], clock.started_us)
+    return c.retarget(clock, terms, runs, step.at_us, step.cause)
+
+
+def _started(
+    ticket: TicketClocks, metric: Metric, terms: Terms, step: Step, before: Clock | None = None
+) -> tuple[Clock | None, Facts]:
+    """The present activation of this metric, unless there is none or it has ended."""
+    rules = METRICS[metric]
+    anchor = _anchor(ticket, rules)
+    if anchor is None:
+        return None, []
+    at_us, by = anchor
+    if before is not None and before.started_by == by and before.state != CANCELLED:
+        return None, []
+    runs = runs_of(ticket.history, rules, at_us)
+    return c.start(metric, terms, at_us, runs, step.at_us, step.cause, started_by=by, before=before)
 
 
 def _same(clock: Clock, terms: Terms) -> bool:
@@ -176,167 +255,139 @@ def _same(clock: Clock, terms: Terms) -> bool:
     )
 
 
-def _startable(ticket: TicketClocks, metric: Metric) -> bool:
-    rules = METRICS[metric]
-    if ticket.merged or ticket.status in ENDED:
-        return False
-    if rules.ends_with_reply and ticket.replied_us is not None:
-        return False
-    if not rules.resumes and any(status in ENDED for _, status in ticket.history):
-        return False
-    return rules.for_agents or not ticket.opened_by_agent
-
-
-def _status(
-    ticket: TicketClocks, event: t.StatusChanged, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
+def _status(ticket: TicketClocks, event: t.StatusChanged, step: Step) -> Moved:
     status = str(event.status)
     if status == ticket.status:
         return ticket, []
-    reopened = ticket.status in ENDED and status not in ENDED
-    ticket = ticket._replace(status=status, history=(*ticket.history, (at_us, status)))
+    ended, reopened = status in ENDED, ticket.status in ENDED and status not in ENDED
+    moment = Moment(step.at_us, status, step.cause)
+    ticket = ticket._replace(status=status, history=(*ticket.history, moment))
+    if ended:
+        # The solution answers whatever was asked.
+        ticket = ticket._replace(asked_us=None)
+    elif reopened:
+        ticket = ticket._replace(began_us=step.at_us, began_by=step.cause, answered=False)
     if ticket.merged:
         return ticket, []
     after: list[Clock] = []
     facts: Facts = []
     for clock in ticket.clocks:
-        moved, said = _move(clock, status, at_us, book)
+        moved, said = _move(clock, status, step)
         after.append(moved)
         facts += said
-    ticket = ticket._replace(clocks=tuple(after))
+    if facts:
+        ticket = ticket._replace(clocks=tuple(after))
     if reopened:
-        # What changed while the ticket was solved counts from here on.
-        ticket, said = _match(ticket, at_us, book)
+        # What changed while the ticket was solved counts from here on, and the reply clocks anew.
+        ticket, said = _match(ticket, step)
         facts += said
-    ticket, said = expire(ticket, at_us, book)
+    ticket, said = expire(ticket, step.at_us, step.book)
     return ticket, facts + said
 
 
-def _move(clock: Clock, status: str, at_us: int, book: Book) -> tuple[Clock, Facts]:
+def _move(clock: Clock, status: str, step: Step) -> tuple[Clock, Facts]:
     """Let one clock follow the status of its ticket."""
     rules = METRICS[clock.metric]
     phase = rules.phases[status]
-    if clock.state == c.CANCELLED or (clock.state == c.SATISFIED and not rules.resumes):
+    if clock.state == CANCELLED or (clock.state == SATISFIED and rules.ends_with_reply):
         return clock, []
-    if phase is Phase.RUN and clock.state != c.RUNNING:
-        return c.resume(clock, c.terms_of(clock, book), at_us)
-    if phase is Phase.PAUSE and clock.state != c.PAUSED:
-        return c.pause(clock, c.terms_of(clock, book), at_us)
-    if phase is Phase.END and clock.state != c.SATISFIED:
-        return c.satisfy(clock, c.terms_of(clock, book), at_us)
+    if phase is Phase.RUN and clock.state != RUNNING:
+        return c.resume(clock, c.terms_of(clock, step.book), step.at_us, step.cause)
+    if phase is Phase.PAUSE and clock.state != PAUSED:
+        return c.pause(clock, c.terms_of(clock, step.book), step.at_us, step.cause)
+    if phase is Phase.END and clock.state != SATISFIED:
+        return c.satisfy(clock, c.terms_of(clock, step.book), step.at_us, step.cause)
     return clock, []
 
 
-def _message(
-    ticket: TicketClocks, event: t.MessageAdded, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    if event.author != "agent" or event.visibility != "public" or ticket.replied_us is not None:
+def _message(ticket: TicketClocks, event: t.MessageAdded, step: Step) -> Moved:
+    if event.visibility != "public" or event.author == "system":
         return ticket, []
-    ticket = ticket._replace(replied_us=at_us)
+    if event.author == "requester":
+        if ticket.asked_us is not None:
+            return ticket, []
+        ticket = ticket._replace(asked_us=step.at_us, asked_by=step.cause)
+        return _begin(ticket, BY_QUESTION, step)
+    ticket = ticket._replace(
+        replied_us=step.at_us, replied_by=step.cause, answered=True, asked_us=None
+    )
+    ticket, facts = _end(
+        ticket,
+        step,
+        lambda clock: METRICS[clock.metric].ends_with_reply,
+        lambda clock, terms: c.satisfy(clock, terms, step.at_us, step.cause),
+    )
+    ticket, said = _begin(ticket, BY_UPDATE, step)
+    return ticket, facts + said
+
+
+def _begin(ticket: TicketClocks, metrics: frozenset[Metric], step: Step) -> Moved:
+    """Activate clocks of these metrics, as far as there are targets."""
+    if metrics.isdisjoint(step.book.metrics):
+        return ticket, []
+    begun, facts = _match(ticket, step, only=metrics)
+    return (begun, facts) if facts else (ticket, [])
+
+
+def _merged(ticket: TicketClocks, _event: t.TicketMerged, step: Step) -> Moved:
+    return _end(
+        ticket._replace(merged=True),
+        step,
+        lambda _: True,
+        lambda clock, terms: c.cancel(clock, terms, step.at_us, step.cause, "merged"),
+    )
+
+
+def _end(
+    ticket: TicketClocks,
+    step: Step,
+    which: Callable[[Clock], bool],
+    how: Callable[[Clock, Terms], tuple[Clock, Facts]],
+) -> Moved:
+    """End the active clocks for which `which` holds."""
     after: list[Clock] = []
     facts: Facts = []
     for clock in ticket.clocks:
-        if clock.active and METRICS[clock.metric].ends_with_reply:
-            answered, said = c.satisfy(clock, c.terms_of(clock, book), at_us)
-            after.append(answered)
+        if clock.active and which(clock):
+            ended, said = how(clock, c.terms_of(clock, step.book))
+            after.append(ended)
             facts += said
         else:
             after.append(clock)
     return (ticket._replace(clocks=tuple(after)) if facts else ticket), facts
 
 
-def _merged(
-    ticket: TicketClocks, _event: t.TicketMerged, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    after: list[Clock] = []
-    facts: Facts = []
-    for clock in ticket.clocks:
-        if clock.active:
-            cancelled, said = c.cancel(clock, c.terms_of(clock, book), at_us, "merged")
-            after.append(cancelled)
-            facts += said
-        else:
-            after.append(clock)
-    return ticket._replace(clocks=tuple(after), merged=True), facts
-
-
-def _activated(
-    ticket: TicketClocks, _event: t.ImportedTicketActivated, _at_us: int, _book: Book
-) -> tuple[TicketClocks, Facts]:
-    return ticket, []
-
-
-Fields = Mapping[str, str | None]
-
-
-def _changed(
-    ticket: TicketClocks, changes: Fields, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
+def _changed(ticket: TicketClocks, changes: f.Changes, step: Step) -> Moved:
     """Some fields have new values: match the policies anew, unless none of them asks for these."""
-    merged = {**ticket.fields, **changes}
-    fields = {name: value for name, value in merged.items() if value is not None}
-    return _changed_ticket(ticket._replace(fields=fields), changes.keys(), at_us, book)
+    new = {name for name, value in changes.items() if ticket.fields.get(name) != value}
+    if not new:
+        return ticket, []
+    fields = f.with_changes(ticket.fields, changes)
+    return _asked_anew(ticket._replace(fields=fields), new, step)
 
 
-def _changed_ticket(
-    ticket: TicketClocks, names: Any, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    policies = book.policies_at(at_us)
+def _tags(ticket: TicketClocks, event: t.TagsChanged, step: Step) -> Moved:
+    tags = (set(ticket.tags) - set(event.removed)) | set(event.added)
+    return _asked_anew(ticket._replace(tags=tuple(sorted(tags))), ("tags",), step)
+
+
+def _asked_anew(ticket: TicketClocks, names: Iterable[str], step: Step) -> Moved:
+    policies = step.book.policies_at(step.at_us)
     if policies is None or ticket.status in ENDED or ticket.merged:
         return ticket, []
     if policies.asks_for.isdisjoint(names):
         return ticket, []
-    ticket, facts = _match(ticket, at_us, book)
-    ticket, more = expire(ticket, at_us, book)
+    ticket, facts = _match(ticket, step)
+    ticket, more = expire(ticket, step.at_us, step.book)
     return ticket, facts + more
 
 
-def _priority(
-    ticket: TicketClocks, event: t.PriorityChanged, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    return _changed(ticket, {"priority": str(event.priority)}, at_us, book)
-
-
-def _category(
-    ticket: TicketClocks, event: t.CategoryChanged, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    changes = {"category": event.category, "subcategory": event.subcategory}
-    return _changed(ticket, changes, at_us, book)
-
-
-def _assigned(
-    ticket: TicketClocks, event: t.Assigned | t.Unassigned, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    group = event.group if isinstance(event, t.Assigned) else None
-    if group == ticket.fields.get("group"):
-        return ticket, []
-    return _changed(ticket, {"group": group}, at_us, book)
-
-
-def _escalated(
-    ticket: TicketClocks, event: t.Escalated, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    return _changed(ticket, {"tier": str(event.tier)}, at_us, book)
-
-
-def _tags(
-    ticket: TicketClocks, event: t.TagsChanged, at_us: int, book: Book
-) -> tuple[TicketClocks, Facts]:
-    tags = (set(ticket.tags) - set(event.removed)) | set(event.added)
-    return _changed_ticket(ticket._replace(tags=tuple(sorted(tags))), ("tags",), at_us, book)
-
-
-Change = Callable[[TicketClocks, Any, int, Book], tuple[TicketClocks, Facts]]
+Change = Callable[[TicketClocks, Any, Step], Moved]
 
 _CHANGES: Final[dict[type, Change]] = {
     t.MessageAdded: _message,
     t.StatusChanged: _status,
-    t.PriorityChanged: _priority,
-    t.CategoryChanged: _category,
     t.TagsChanged: _tags,
-    t.Assigned: _assigned,
-    t.Unassigned: _assigned,
-    t.Escalated: _escalated,
     t.TicketMerged: _merged,
-    t.ImportedTicketActivated: _activated,
 }
+"""Events that change something besides fields; ImportedTicketActivated lets time go on, no more."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from libs.events import EventEnvelope
 from libs.runtime.outbox import Outgoing
 from services.sla import store
-from services.sla.domain.clocks import Fact
+from services.sla.domain.state import Fact
 from services.sla.domain.ticket import TicketClocks, expire
 from services.sla.handlers import say
 from services.sla.timers.table import Armed
@@ -45,31 +43,11 @@ def fire(
     facts: list[tuple[int, str, Fact]] = []
     for ticket_id, ticket in before.items():
         expired, said = expire(ticket, until_us, book)
-        if said:
+        if expired is not ticket:
             after[ticket_id] = expired
             facts += [(fact.at_us, ticket_id, fact) for fact in said]
     facts.sort(key=lambda one: one[0])
-    causes = {ticket_id: _last_cause(ticket_id, before[ticket_id]) for ticket_id in after}
     for _, ticket_id, fact in facts:
-        say(outgoing, ticket_id, [fact], causes[ticket_id], book, live=before[ticket_id].live)
+        say(outgoing, ticket_id, [fact], after[ticket_id], book)
     armed = store.save(connection, before, after)
     return Fired([at_us for at_us, _, _ in facts], armed)
-
-
-def _last_cause(ticket_id: str, ticket: TicketClocks) -> EventEnvelope:
-    """As much as is kept of the event that last changed a clock: what a link to it needs."""
-    return EventEnvelope(
-        source="",
-        type="",
-        stream_id=ticket_id,
-        sequence=ticket.cause,
-        position=0,
-        time=datetime.min.replace(tzinfo=UTC),
-        recorded_time=datetime.min.replace(tzinfo=UTC),
-        actor="",
-        correlation_id=ticket.correlation,
-        causation_id="",
-        previous_hash="",
-        hash="",
-        data=b"",
-    )

@@ -1,0 +1,252 @@
+"""From the policies that people write to the ones that count, or a reason why not."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from libs.events import Channel, Priority
+from libs.events.sla import Metric
+from services.sla.domain.actions import ACTIONS, Action
+from services.sla.domain.calendar import Calendar
+from services.sla.domain.errors import InvalidDefinition
+from services.sla.domain.instants import DAY_US, SECOND_US
+from services.sla.domain.metrics import METRICS
+from services.sla.domain.policy import (
+    CONDITION_FIELDS,
+    CUSTOM,
+    VALUE_MAX,
+    Policy,
+    PolicySet,
+    Target,
+)
+
+TARGET_MAX_S: Final = 366 * 86_400
+LONGEST_MAX_US: Final = 20 * 366 * DAY_US
+POLICIES_MAX: Final = 500
+DEFAULT_WARN_AT: Final = (75, 90)
+FIXED_VALUES: Final[Mapping[str, frozenset[str]]] = {
+    "priority": frozenset(Priority),
+    "channel": frozenset(Channel),
+    "tier": frozenset({"1", "2", "3"}),
+}
+"""Fields with a closed list of values: another value in a condition is a slip that would never match."""
+
+_WHOM = re.compile(r"assignee|group|leads|(agent|group):\S.*")
+
+
+def policy_set_of(
+    definitions: Sequence[Mapping[str, Any]],
+    *,
+    version: int,
+    effective_from_us: int,
+    calendars: Mapping[str, Calendar],
+) -> PolicySet:
+    """The list of policies that `definitions` describe.
+
+    Raises InvalidDefinition (too_many_policies, duplicate_policy, unknown_condition, empty_condition,
+    bad_condition, unsupported_metric, unknown_priority, empty_targets, bad_target, unknown_calendar,
+    unreachable_target, bad_fraction, unsupported_action, bad_action).
+    """
+    if len(definitions) > POLICIES_MAX:
+        raise InvalidDefinition(
+            "too_many_policies", f"{len(definitions)} policies; at most {POLICIES_MAX} are taken"
+        )
+    policies = tuple(_policy(definition, calendars) for definition in definitions)
+    for name, count in Counter(policy.id for policy in policies).items():
+        if count > 1:
+            raise InvalidDefinition("duplicate_policy", f"two policies have the id {name!r}")
+    return PolicySet(version, effective_from_us, policies)
+
+
+def check_reachable(name: str, target_us: int, calendar: Calendar) -> None:
+    """Raises InvalidDefinition (unreachable_target) for a target that the calendar's few open hours
+    would spread over decades."""
+    if calendar.longest_us(target_us) > LONGEST_MAX_US:
+        raise InvalidDefinition(
+            "unreachable_target",
+            f"{name}: {target_us // SECOND_US} s of the open time of calendar {calendar.name!r} may"
+            " take more than 20 years; shorten the target or open the calendar longer",
+        )
+
+
+def _policy(definition: Mapping[str, Any], calendars: Mapping[str, Calendar]) -> Policy:
+    name = str(definition["id"])
+    targets = {
+        _metric(name, metric): _targets(name, metric, per_priority, calendars)
+        for metric, per_priority in definition["targets"].items()
+    }
+    warn_at = _fractions(name, definition.get("warn_at", DEFAULT_WARN_AT))
+    return Policy(
+        name,
+        _conditions(name, definition.get("when") or {}),
+        targets,
+        warn_at,
+        _actions(name, definition.get("on_warning") or {}, warn_at),
+        _actions(name, definition.get("on_breach") or {}, None),
+    )
+
+
+def _conditions(policy: str, when: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+    conditions: dict[str, frozenset[str]] = {}
+    for field, values in when.items():
+        if field == "status":
+            raise InvalidDefinition(
+                "unknown_condition",
+                f"policy {policy!r}: a status pauses and ends clocks, it does not choose a policy",
+            )
+        custom = field.startswith(CUSTOM) and field != CUSTOM
+        if field not in CONDITION_FIELDS and not custom:
+            raise InvalidDefinition(
+                "unknown_condition",
+                f"policy {policy!r}: tickets have no field {field!r}; use"
+                f" {', '.join(CONDITION_FIELDS)}, or {CUSTOM} and the name of a custom field",
+            )
+        if not values:
+            raise InvalidDefinition(
+                "empty_condition",
+                f"policy {policy!r}: {field!r} has no value, so nothing could match; name at least"
+                " one, or leave the condition out",
+            )
+        for value in values:
+            _value(policy, field, str(value))
+        conditions[field] = frozenset(str(value) for value in values)
+    return conditions
+
+
+def _value(policy: str, field: str, value: str) -> None:
+    fixed = FIXED_VALUES.get(field)
+    if fixed is not None and value not in fixed:
+        raise InvalidDefinition(
+            "bad_condition",
+            f"policy {policy!r}: {value!r} is no {field}; use {', '.join(sorted(fixed))}",
+        )
+    if not 0 < len(value) <= VALUE_MAX:
+        raise InvalidDefinition(
+            "bad_condition",
+            f"policy {policy!r}: a value of {field!r} must have 1 to {VALUE_MAX} characters",
+        )
+
+
+def _metric(policy: str, metric: str) -> Metric:
+    for known in METRICS:
+        if known == metric:
+            return known
+    raise InvalidDefinition(
+        "unsupported_metric",
+        f"policy {policy!r}: {metric!r} cannot be timed; use {', '.join(METRICS)}",
+    )
+
+
+def _targets(
+    policy: str,
+    metric: str,
+    per_priority: Mapping[str, Mapping[str, Any]],
+    calendars: Mapping[str, Calendar],
+) -> dict[str, Target]:
+    if not per_priority:
+        raise InvalidDefinition(
+            "empty_targets",
+            f"policy {policy!r}: {metric} has no target; give one for a priority, or leave it out",
+        )
+    return {
+        _priority(policy, priority): _target(policy, target, calendars)
+        for priority, target in per_priority.items()
+    }
+
+
+def _priority(policy: str, priority: str) -> str:
+    try:
+        return str(Priority(priority))
+    except ValueError as error:
+        raise InvalidDefinition(
+            "unknown_priority",
+            f"policy {policy!r}: {priority!r} is no priority; use {', '.join(Priority)}",
+        ) from error
+
+
+def _target(policy: str, target: Mapping[str, Any], calendars: Mapping[str, Calendar]) -> Target:
+    seconds, name = target["target_s"], str(target["calendar"])
+    if not 0 < seconds <= TARGET_MAX_S:
+        raise InvalidDefinition(
+            "bad_target",
+            f"policy {policy!r}: a target must be 1 to {TARGET_MAX_S} seconds, not {seconds}",
+        )
+    calendar = calendars.get(name)
+    if calendar is None:
+        raise InvalidDefinition(
+            "unknown_calendar",
+            f"policy {policy!r}: there is no calendar {name!r}; put it to /v1/calendars first",
+        )
+    check_reachable(f"policy {policy!r}", seconds * SECOND_US, calendar)
+    return Target(seconds * SECOND_US, name)
+
+
+def _fractions(policy: str, fractions: Sequence[int]) -> tuple[int, ...]:
+    for fraction in fractions:
+        if not 0 < fraction < 100:  # noqa: PLR2004 - per cent
+            raise InvalidDefinition(
+                "bad_fraction",
+                f"policy {policy!r}: a warning must come at 1 to 99 per cent, not {fraction}",
+            )
+    return tuple(sorted(set(fractions)))
+
+
+def _actions(
+    policy: str, per_metric: Mapping[str, Sequence[Any]], warn_at: tuple[int, ...] | None
+) -> dict[Metric, tuple[Action, ...]]:
+    """`warn_at` None: the actions of breaches."""
+    found: dict[Metric, tuple[Action, ...]] = {}
+    for name, written in per_metric.items():
+        metric = _metric(policy, name)
+        actions = tuple(_action(policy, entry, warn_at) for entry in written)
+        for (do, _), count in Counter((one.do, one.at) for one in actions).items():
+            if count > 1:
+                raise InvalidDefinition(
+                    "bad_action", f"policy {policy!r}: {metric} has {do!r} twice for one occasion"
+                )
+        if any(one.at is None for one in actions) and any(one.at is not None for one in actions):
+            _refuse_both(policy, metric, actions)
+        if actions:
+            found[metric] = actions
+    return found
+
+
+def _refuse_both(policy: str, metric: str, actions: tuple[Action, ...]) -> None:
+    always = {one.do for one in actions if one.at is None}
+    for one in actions:
+        if one.at is not None and one.do in always:
+            raise InvalidDefinition(
+                "bad_action",
+                f"policy {policy!r}: {metric} has {one.do!r} at every warning and at {one.at} again",
+            )
+
+
+def _action(policy: str, written: Any, warn_at: tuple[int, ...] | None) -> Action:
+    """`"escalate"`, or `{"do": "notify", "whom": ["leads"], "at": 90}`."""
+    entry: Mapping[str, Any] = {"do": written} if isinstance(written, str) else written
+    do = next((known for known in ACTIONS if known == entry.get("do")), None)
+    if do is None:
+        raise InvalidDefinition(
+            "unsupported_action",
+            f"policy {policy!r}: {entry.get('do')!r} cannot be done; use {', '.join(ACTIONS)}",
+        )
+    whom = tuple(entry.get("whom") or (("assignee",) if do == "notify" else ()))
+    for one in whom:
+        if do != "notify" or not _WHOM.fullmatch(one):
+            raise InvalidDefinition(
+                "bad_action",
+                f"policy {policy!r}: {do} cannot be for {one!r}; `whom` goes with notify and is"
+                " assignee, group, leads, agent:<id> or group:<name>",
+            )
+    at = entry.get("at")
+    if at is not None and at not in (warn_at or ()):
+        raise InvalidDefinition(
+            "bad_action",
+            f"policy {policy!r}: no warning comes at {at} per cent"
+            if warn_at is not None
+            else f"policy {policy!r}: `at` goes with warnings; a breach comes once",
+        )
+    return Action(do, whom, at)

@@ -1,0 +1,117 @@
+"""What is kept of one clock, and what is said about it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from libs.events.sla import Metric
+
+RUNNING: Final = "running"
+PAUSED: Final = "paused"
+SATISFIED: Final = "satisfied"
+CANCELLED: Final = "cancelled"
+
+State = Literal["running", "paused", "satisfied", "cancelled"]
+FactKind = Literal[
+    "started", "paused", "resumed", "retargeted", "warning", "breached", "satisfied", "cancelled"
+]
+EdgeKind = Literal[
+    "started",
+    "paused",
+    "resumed",
+    "retargeted",
+    "warning",
+    "breached",
+    "withdrawn",
+    "satisfied",
+    "cancelled",
+]
+Run = tuple[int, int | None]
+"""A span during which a clock counted; the end is None for the one that goes on."""
+
+
+class Held(NamedTuple):
+    """What a clock was held to from an edge on."""
+
+    policy: str
+    policy_version: int
+    calendar: str
+    calendar_version: int
+    tzdata: str
+    target_us: int
+
+
+class Edge(NamedTuple):
+    """One line of a clock's history: the proof of its verdict. `cause` is the sequence of the ticket
+    event behind it; warnings and breaches come by time, and name the event that last moved their
+    clock. `withdrawn` takes a breach back. `reason`: why it was retargeted or cancelled."""
+
+    kind: EdgeKind
+    at_us: int
+    cause: int
+    fraction: int = 0
+    reason: str = ""
+    held: Held | None = None
+
+
+class Clock(NamedTuple):
+    """A named tuple because it is stored as it is, and copied for every event of a long history.
+
+    `elapsed_us` is what the closed runs used up, `since_us` the start of the run that goes on (None
+    unless running), `due_us` when that run uses up the target, `next_us` when the next warning or the
+    breach is to be stated. `warned` is the highest fraction that was warned of, in per cent.
+    `breach_said` stays once a breach was published, `breach_us` is taken back when an event from before
+    that instant turns up late. Nothing is stated for an instant before `floor_us`, when the clock was
+    last given a target. `started_by` is the sequence of the event that activated it, `calendar_version`
+    the one in force at the last edge; `known` and `tzdata` say with how many versions of the calendar,
+    and which release of the time zones, it last reckoned.
+    """
+
+    metric: Metric
+    activation: int
+    state: State
+    policy: str
+    policy_version: int
+    calendar: str
+    calendar_version: int
+    target_us: int
+    started_us: int
+    since_us: int | None
+    elapsed_us: int = 0
+    due_us: int | None = None
+    next_us: int | None = None
+    warned: int = 0
+    breach_us: int | None = None
+    breach_said: bool = False
+    ended_us: int | None = None
+    floor_us: int = 0
+    started_by: int = 1
+    known: int = 0
+    tzdata: str = ""
+    edges: tuple[Edge, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        return self.state in {RUNNING, PAUSED}
+
+    @property
+    def cause(self) -> int:
+        """The sequence of the event that last moved it."""
+        return self.edges[-1].cause if self.edges else self.started_by
+
+
+class Fact(NamedTuple):
+    """`clock` is the clock right after the fact, `cause` the sequence of the ticket event behind it.
+    `fraction` is of warnings, `reason` of cancellations and new targets. `past` is the ended
+    activation whose place a started clock takes."""
+
+    kind: FactKind
+    at_us: int
+    clock: Clock
+    fraction: int = 0
+    reason: str = ""
+    cause: int = 0
+    past: Clock | None = None
+
+
+Facts = list[Fact]

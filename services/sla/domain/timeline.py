@@ -1,0 +1,80 @@
+"""One calendar through all its versions: each instant is counted by the version in force then.
+
+A new version is in force from a stated instant that is never before its making, so an edit moves what
+is still to come and nothing that was counted: time before it stays as it was, a clock that runs across
+it goes on under the new hours, and no due instant can move to before the edit.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.sla.domain.calendar import Calendar
+
+
+class CalendarVersion(NamedTuple):
+    effective_from_us: int
+    calendar: Calendar
+
+
+class Timeline:
+    """The versions of one calendar, ascending and at least one. Before its first, the first counts.
+
+    Of two versions that are in force at an instant the newer one counts. `known` is how many there
+    are: a clock that reckoned with fewer has to reckon anew.
+    """
+
+    __slots__ = ("_calendars", "_starts", "known", "name")
+
+    def __init__(self, name: str, versions: Sequence[CalendarVersion]) -> None:
+        self.name = name
+        self.known = len(versions)
+        parts: list[CalendarVersion] = []
+        for version in versions:
+            while parts and parts[-1].effective_from_us >= version.effective_from_us:
+                parts.pop()
+            parts.append(version)
+        self._starts = [part.effective_from_us for part in parts]
+        self._calendars = [part.calendar for part in parts]
+
+    def at(self, at_us: int) -> Calendar:
+        """The version in force at this instant."""
+        if len(self._starts) == 1:
+            return self._calendars[0]
+        return self._calendars[max(bisect_right(self._starts, at_us) - 1, 0)]
+
+    def version_at(self, at_us: int) -> int:
+        return self.at(at_us).version
+
+    def add_us(self, start_us: int, target_us: int) -> int:
+        """The earliest instant at which `target_us` of open time after `start_us` is used up."""
+        if len(self._starts) == 1:
+            return self._calendars[0].add_us(start_us, target_us)
+        index = max(bisect_right(self._starts, start_us) - 1, 0)
+        for calendar, until_us in zip(
+            self._calendars[index:-1], self._starts[index + 1 :], strict=True
+        ):
+            open_us = calendar.elapsed_us(start_us, until_us)
+            if open_us >= target_us:
+                return calendar.add_us(start_us, target_us)
+            target_us -= open_us
+            start_us = until_us
+        return self._calendars[-1].add_us(start_us, target_us)
+
+    def elapsed_us(self, start_us: int, end_us: int) -> int:
+        """The open time between two instants; 0 when they are reversed."""
+        if len(self._starts) == 1:
+            return self._calendars[0].elapsed_us(start_us, end_us)
+        if end_us <= start_us:
+            return 0
+        total, index = 0, max(bisect_right(self._starts, start_us) - 1, 0)
+        for calendar, until_us in zip(
+            self._calendars[index:-1], self._starts[index + 1 :], strict=True
+        ):
+            if end_us <= until_us:
+                return total + calendar.elapsed_us(start_us, end_us)
+            total += calendar.elapsed_us(start_us, until_us)
+            start_us = until_us
+        return total + self._calendars[-1].elapsed_us(start_us, end_us)
