@@ -9,7 +9,14 @@ import pytest
 
 from services.sla.domain.calendar import calendar_of
 from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.holidays import holidays_version, resolved, uploaded, uploads_of
+from services.sla.domain.holidays import (
+    holidays_version,
+    resolved,
+    uploaded,
+    uploads_of,
+    with_upload,
+    without_upload,
+)
 from services.sla.domain.ical import ICAL_LIMIT_BYTES, holidays_of_ical
 from services.sla.domain.instants import SECOND_US, to_us
 from tests.sla.test_calendar import business
@@ -64,6 +71,17 @@ def test_uploads_are_kept_beside_the_countries() -> None:
     assert len(stored["resolved_holidays"]) == 2
     assert any(str(day) == "2026-06-11" for day in calendar_of(stored, 1).holidays)
     assert uploads_of(DOCUMENT) == []
+
+
+def test_an_upload_takes_the_place_of_the_one_before_it_and_can_be_taken_back() -> None:
+    stored = resolved(with_countries(("DE", None)), 2026)
+    once = with_upload(stored, "plant.ics", {"2026-06-11": "Plant closed"})
+    twice = with_upload(once, "plant.ics", {"2026-06-18": "Plant closed"})
+    assert [source["dates"] for source in uploads_of(twice)] == [{"2026-06-18": "Plant closed"}]
+    assert without_upload(twice, "plant.ics") == stored
+    assert without_upload(stored, "country:DE") == stored
+    with pytest.raises(InvalidDefinition, match="letters"):
+        with_upload(stored, "../plant", {"2026-06-18": "x"})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ corrects itself, changes what is put after it, never what was decided before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -19,6 +20,7 @@ YEARS_AHEAD: Final = 20
 COUNTRIES_MAX: Final = 50
 UPLOAD: Final = "upload:"
 """How the source of uploaded holidays begins; those of countries begin with `country:`."""
+_SOURCE: Final = re.compile(r"^[A-Za-z0-9_. -]{1,100}\Z")
 
 
 def holidays_version() -> str:
@@ -51,8 +53,29 @@ def resolved(
 
 
 def uploaded(name: str, dates: Mapping[str, str]) -> dict[str, Any]:
-    """A source of holidays that somebody uploaded under this name: date → what it is called."""
+    """A source of holidays that somebody uploaded under this name: date → what it is called.
+    Raises InvalidDefinition (bad_source)."""
+    if _SOURCE.match(name) is None:
+        raise InvalidDefinition(
+            "bad_source",
+            "the name of an upload has 1 to 100 letters, digits, dots, hyphens, underscores or spaces",
+        )
     return {"source": f"{UPLOAD}{name}", "dates": dict(dates)}
+
+
+def with_upload(document: Mapping[str, Any], name: str, dates: Mapping[str, str]) -> dict[str, Any]:
+    """A stored document with these dates in place of what was uploaded under this name before.
+    Raises InvalidDefinition (bad_source)."""
+    new = uploaded(name, dates)
+    others = without_upload(document, name)["resolved_holidays"]
+    return {**document, "resolved_holidays": [*others, new]}
+
+
+def without_upload(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A stored document without what was uploaded under this name, if there was anything."""
+    sources = document.get("resolved_holidays") or ()
+    others = [source for source in sources if source["source"] != f"{UPLOAD}{name}"]
+    return {**document, "resolved_holidays": others}
 
 
 def uploads_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
