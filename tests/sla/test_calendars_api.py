@@ -1,0 +1,126 @@
+"""Calendars over HTTP: holidays of countries and from files, special days, versions, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.runtime.http import create_http_app
+from services.sla.api import create_router
+from services.sla.domain.holidays import holidays_version
+from services.sla.domain.instants import to_us
+from tests.sla.bench import Bench
+from tests.sla.desk import at
+from tests.sla.test_holidays import ical
+
+OFFICE = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
+FILE = {"content-type": "text/calendar"}
+CLOSED = ical("DTSTART;VALUE=DATE:20260610 | SUMMARY:Plant closed")
+
+
+@pytest.fixture
+async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
+    async def ready() -> list[str]:
+        return []
+
+    app = create_http_app("sla", readiness=ready)
+    app.include_router(create_router(bench.store, bench.clock, bench.books, edited=lambda: None))
+    bench.clock.instant = at("10:00")
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sla") as made:
+        yield made
+
+
+async def put(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    body = {"id": "desk", "zone": "Europe/Berlin", "hours": OFFICE, **fields}
+    return await client.put("/v1/calendars", json={"calendars": [body]})
+
+
+async def newest(client: httpx.AsyncClient) -> dict[str, Any]:
+    calendars = (await client.get("/v1/calendars")).json()["calendars"]
+    return next(calendar for calendar in calendars if calendar["id"] == "desk")
+
+
+def open_hours(bench: Bench, day: str) -> float:
+    calendar = bench.read(bench.books.read).calendars["desk"][-1].calendar
+    start_us = to_us(datetime.fromisoformat(f"{day}T00:00:00+02:00"))
+    return float(calendar.elapsed_us(start_us, start_us + 86_400_000_000)) / 3_600_000_000
+
+
+async def test_what_a_version_closes_is_stored_with_it(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    answer = await put(
+        client,
+        holidays=["2026-06-09"],
+        holiday_countries=[{"country": "DE", "subdivision": "BY"}],
+        special_days={"2026-06-08": [["09:00", "12:00"]]},
+    )
+    assert answer.status_code == 200, answer.text
+    (source,) = (await newest(client))["resolved_holidays"]
+    assert (source["source"], source["library"]) == ("country:DE-BY", holidays_version())
+    assert source["dates"]["2026-06-04"] == "Corpus Christi"
+    days = ("2026-06-04", "2026-06-05", "2026-06-08", "2026-06-09")
+    assert [open_hours(bench, day) for day in days] == [0, 8, 3, 0]
+
+
+async def test_an_uploaded_file_makes_a_version_and_outlives_an_edit(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    await put(client)
+    place = "/v1/calendars/desk/holidays/plant.ics"
+    assert open_hours(bench, "2026-06-10") == 8
+    answer = await client.put(place, content=CLOSED, headers=FILE)
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+    assert open_hours(bench, "2026-06-10") == 0
+    again = await client.put(place, content=CLOSED, headers=FILE)
+    assert again.json() == {"id": "desk", "version": 2, "changed": False}
+    await put(client, zone="Europe/Vienna")
+    assert (await newest(client))["version"] == 3
+    assert open_hours(bench, "2026-06-10") == 0
+    back = await client.delete(place)
+    assert (back.status_code, back.json()["version"]) == (200, 4)
+    assert open_hours(bench, "2026-06-10") == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"holiday_countries": [{"country": "XX"}]}, "unknown_country"),
+        ({"holiday_countries": [{"country": "DE", "subdivision": "XX"}]}, "unknown_subdivision"),
+        ({"special_days": {"2026-13-01": []}}, "bad_special_day"),
+        ({"holidays": ["tomorrow"]}, "bad_holiday"),
+        ({"hours": {}}, "no_open_minute"),
+        ({"hours": None, "holidays": ["2026-12-25"]}, "holidays_without_hours"),
+        ({"zone": "Europe/Madriz"}, "unknown_zone"),
+        ({"resolved_holidays": []}, "invalid_body"),
+    ],
+)
+async def test_bad_calendars_are_refused(
+    client: httpx.AsyncClient, fields: dict[str, Any], code: str
+) -> None:
+    answer = await put(client, **fields)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "code"),
+    [
+        ("desk/holidays/a.ics", b"hello", 422, "bad_icalendar"),
+        ("desk/holidays/a.ics", ical("DTSTART:20260610T090000Z"), 422, "bad_icalendar"),
+        ("desk/holidays/a%3Bb", CLOSED, 422, "bad_source"),
+        ("nobody/holidays/a.ics", CLOSED, 404, "unknown_calendar"),
+    ],
+)
+async def test_bad_uploads_are_refused(
+    client: httpx.AsyncClient, path: str, content: bytes, status: int, code: str
+) -> None:
+    await put(client)
+    answer = await client.put(f"/v1/calendars/{path}", content=content, headers=FILE)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (await newest(client))["version"] == 1
