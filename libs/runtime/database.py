@@ -7,8 +7,9 @@ one transaction of this class.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,9 @@ from sqlalchemy.pool import QueuePool
 from libs.runtime.errors import Transient
 
 SQLITE_BUSY_TIMEOUT_S = 30
+CHECKPOINT_S = 0.25
+CHECKPOINT_PAGES = 32_000
+"""Of 4 KB: the log of a database that is written to without a pause grows to 128 MB."""
 _DRIVER_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -50,6 +54,7 @@ class Database:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = _engine(self.url, pool_size)
+        self._checkpoints = _Checkpoints(self.url) if self.is_sqlite else None
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
 
@@ -72,6 +77,8 @@ class Database:
                 connection.execution_options(bitacora_write=True)
             with connection.begin():
                 yield connection
+        if self._checkpoints is not None:
+            self._checkpoints.wrote()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -83,6 +90,8 @@ class Database:
                 yield connection
 
     def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self.engine.dispose()
 
     @contextmanager
@@ -98,6 +107,46 @@ class Database:
         except _DRIVER_ERRORS as error:
             # The event store's recorder works on the driver's own cursor.
             raise Transient("database_unavailable", str(error)[:300]) from error
+
+
+class _Checkpoints:
+    """Copies what was committed from SQLite's log into the database file, in a thread of its own.
+
+    SQLite does that in a commit, whenever the log has a thousand pages: a commit in a few dozen then
+    waits for as many pages to be written all over the file. Here commits go on meanwhile; only when
+    they never pause, and the log has grown to CHECKPOINT_PAGES, does one of them finish the work, so
+    that the log begins anew.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._file = url.database or ""
+        self._wrote = threading.Event()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wrote(self) -> None:
+        """There was a commit."""
+        self._wrote.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._wrote.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        connection = sqlite3.connect(self._file, isolation_level=None)
+        try:
+            while self._wrote.wait() and not self._over.wait(CHECKPOINT_S):
+                self._wrote.clear()
+                # A database that is locked or gone: the next commit says so, or tries itself.
+                with suppress(sqlite3.Error):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.close()
 
 
 def _dialect_url(url: str) -> URL:
@@ -129,6 +178,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

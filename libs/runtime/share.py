@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiokafka.partitioner import murmur2
 
@@ -29,6 +30,7 @@ WHOLE = Share(1, frozenset({0}))
 NOTHING = Share(1, frozenset())
 
 
+@lru_cache(maxsize=4096)
 def slot_of(key: str) -> int:
     """A number from 0 to 2³¹ - 1 that says for any number of partitions where Kafka's default
     partitioner puts the key: slot modulo partitions."""

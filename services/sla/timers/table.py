@@ -88,9 +88,14 @@ def save_timers(
         old, new = _timers_of(old_ticket), _timers_of(ticket)
         if old == new:
             continue
-        slot = slot_of(key)
         rows += [
-            {"ticket_id": key, "metric": metric, "kind": kind, "at_us": at_us, "slot": slot}
+            {
+                "ticket_id": key,
+                "metric": metric,
+                "kind": kind,
+                "at_us": at_us,
+                "slot": slot_of(key),
+            }
             for metric, (kind, at_us) in new.items()
             if old.get(metric) != (kind, at_us)
         ]
