@@ -51,6 +51,7 @@ from services.routing.domain.agent import (
     decide,
     evolve,
 )
+from tests.routing.house import House
 
 VPN = Skill(name="vpn", level=3)
 BILLING = Skill(name="billing", level=9)
@@ -307,3 +308,14 @@ def test_ids_that_cannot_be(agent_id: str) -> None:
 def test_the_fold_tolerates_any_event() -> None:
     strange = CommandRejected(command_id="c", command_type="t", ticket_id="t", code="c", detail="d")
     assert given(REGISTERED, strange, None).capacity == 2
+
+
+def test_an_agent_is_kept_as_it_is(house: House) -> None:
+    made = house.change("ana", PutAgent(WHOLE))
+    away = house.change("ana", SetPresence("away", "missed_offers"))
+    assert (away.sequence, away.presence_since) == (made.sequence + 1, house.clock.now())
+    with house.store.database.reading() as connection:
+        assert house.tables.agent(connection, "ana") == away
+    bare = house.change("ana", PutAgent(RegisterAgent("Ana", 0)))
+    with house.store.database.reading() as connection:
+        assert house.tables.agent(connection, "ana") == bare

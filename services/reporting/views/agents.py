@@ -66,6 +66,8 @@ def _change(state: _Agent, event: Any) -> None:
     if isinstance(event, agent.AgentRegistered):
         state.name, state.capacity, state.retired = clean(event.name), event.capacity, False
         state.groups = orjson.dumps(event.groups).decode()
+    elif isinstance(event, agent.AgentNameChanged):
+        state.name = clean(event.name)
     elif isinstance(event, agent.AgentGroupsChanged):
         state.groups = orjson.dumps(event.groups).decode()
     elif isinstance(event, agent.AgentCapacityChanged):

@@ -1,0 +1,22 @@
+"""`bitacora routing`: who gets which ticket and why, one file per subcommand.
+
+A file imports what it needs inside its functions, so that none waits for the libraries of another.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from cli.routing.agents import app as agents
+
+app = typer.Typer(
+    help="Routing: the agents.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.add_typer(agents, name="agents")
+
+
+@app.callback()
+def routing() -> None:
+    """Routing: the agents."""
