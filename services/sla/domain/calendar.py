@@ -30,6 +30,9 @@ from services.sla.domain.zones import BLOCK_US, zone_of
 
 LAST_BLOCK: Final = LAST_US // BLOCK_US
 
+_Stretch = tuple[int, int, int, int, int]
+"""A piece of the zone (start, end, offset), and the amounts of `openings` at its start and its end."""
+
 
 class Calendar:
     """One version of a calendar. Immutable to its users; what was once reckoned is kept.
@@ -55,7 +58,7 @@ class Calendar:
         self.special_days = special_days or {}
         self.always = week is None
         self._zone = zone_of(zone)
-        self._blocks: dict[int, int] = {}
+        self._blocks: dict[int, tuple[int, tuple[_Stretch, ...]]] = {}
         if week is not None:
             self._openings = Openings(week, other_days(week, holidays, self.special_days))
 
@@ -75,7 +78,7 @@ class Calendar:
             block += 1
             if block > LAST_BLOCK:
                 return LAST_US
-            whole_us = self._whole(block)
+            whole_us, _ = self._block(block)
             if whole_us < left_us:
                 left_us -= whole_us
             else:
@@ -93,7 +96,7 @@ class Calendar:
             return self._within(first, start_us, end_us)
         return (
             self._within(first, start_us, (first + 1) * BLOCK_US)
-            + sum(self._whole(block) for block in range(first + 1, last))
+            + sum(self._block(block)[0] for block in range(first + 1, last))
             + self._within(last, last * BLOCK_US, end_us)
         )
 
@@ -116,31 +119,43 @@ class Calendar:
 
     def _due_within(self, block: int, start_us: int, left_us: int) -> tuple[int | None, int]:
         """The due instant if it lies in the rest of this block, else None and what is left then."""
-        openings = self._openings
-        for begin_us, end_us, offset_us in self._zone.pieces(block):
+        for begin_us, end_us, offset_us, before_us, after_us in self._block(block)[1]:
             if end_us <= start_us:
                 continue
-            before_us = openings.before(max(begin_us, start_us) + offset_us)
-            available_us = openings.before(end_us + offset_us) - before_us
-            if available_us >= left_us:
-                return openings.reached(before_us + left_us) - offset_us, 0
-            left_us -= available_us
+            used_us = before_us
+            if begin_us < start_us:
+                used_us = self._openings.before(start_us + offset_us)
+            if after_us - used_us >= left_us:
+                return self._openings.reached(used_us + left_us) - offset_us, 0
+            left_us -= after_us - used_us
         return None, left_us
 
     def _within(self, block: int, start_us: int, end_us: int) -> int:
         """Open time between two instants of one block."""
         total_us, before = 0, self._openings.before
-        for begin_us, until_us, offset_us in self._zone.pieces(block):
+        for begin_us, until_us, offset_us, first_us, last_us in self._block(block)[1]:
             if begin_us < end_us and until_us > start_us:
-                total_us += before(min(until_us, end_us) + offset_us)
-                total_us -= before(max(begin_us, start_us) + offset_us)
+                total_us += last_us if until_us <= end_us else before(end_us + offset_us)
+                total_us -= first_us if begin_us >= start_us else before(start_us + offset_us)
         return total_us
 
-    def _whole(self, block: int) -> int:
+    def _block(self, block: int) -> tuple[int, tuple[_Stretch, ...]]:
+        """Open time of a whole block, and its stretches in order."""
         known = self._blocks.get(block)
         if known is None:
-            start_us = block * BLOCK_US
-            known = self._blocks[block] = self._within(block, start_us, start_us + BLOCK_US)
+            before = self._openings.before
+            stretches = tuple(
+                (
+                    begin_us,
+                    end_us,
+                    offset_us,
+                    before(begin_us + offset_us),
+                    before(end_us + offset_us),
+                )
+                for begin_us, end_us, offset_us in self._zone.pieces(block)
+            )
+            whole_us = sum(after_us - before_us for _, _, _, before_us, after_us in stretches)
+            known = self._blocks[block] = (whole_us, stretches)
         return known
 
 

@@ -76,7 +76,9 @@ class Openings:
             shifts = _Shifts(others[day])
             self._days_us.append(day * DAY_US)
             self._hours.append(shifts)
-            self._at_day.append(self._usual_before(day * DAY_US) + self._more_us[-1])
+            weeks, rest_us = divmod(day * DAY_US - MONDAY_US, WEEK_US)
+            usual_us = weeks * self.weekly_us + self._week.before(rest_us)
+            self._at_day.append(usual_us + self._more_us[-1])
             self._more_us.append(self._more_us[-1] + shifts.open_us - usual[weekday_of(day)])
 
     def before(self, moment_us: int) -> int:
@@ -85,7 +87,8 @@ class Openings:
         if past and moment_us < self._days_us[past - 1] + DAY_US:
             within_us = moment_us - self._days_us[past - 1]
             return self._at_day[past - 1] + self._hours[past - 1].before(within_us)
-        return self._usual_before(moment_us) + self._more_us[past]
+        weeks, rest_us = divmod(moment_us - MONDAY_US, WEEK_US)
+        return weeks * self.weekly_us + self._week.before(rest_us) + self._more_us[past]
 
     def reached(self, amount_us: int) -> int:
         """The earliest moment with this amount of open time before it."""
@@ -105,7 +108,3 @@ class Openings:
                 first += 1
             most = max(most, last - first + 1)
         return most
-
-    def _usual_before(self, moment_us: int) -> int:
-        weeks, rest_us = divmod(moment_us - MONDAY_US, WEEK_US)
-        return weeks * self.weekly_us + self._week.before(rest_us)
