@@ -37,7 +37,7 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
         "cli.importing.commands:app", "Bring the history of another system in, with its own times."
     ),
     "tickets": Subcommand("cli.tickets:app", "List tickets, show one now or then, its history."),
-    "routing": Subcommand("cli.routing:app", "Agents: list, show, load a roster."),
+    "routing": Subcommand("cli.routing:app", "Agents and rules: list, show, load, check."),
     "verify": Subcommand("cli.verify:verify", "Check the invariants, with figures."),
     "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
     "parked": Subcommand("cli.parked:app", "Messages that a service could not apply."),

@@ -8,15 +8,17 @@ from __future__ import annotations
 import typer
 
 from cli.routing.agents import app as agents
+from cli.routing.rules import app as rules
 
 app = typer.Typer(
-    help="Routing: the agents.",
+    help="Routing: the agents, and the rules by which tickets find them.",
     no_args_is_help=True,
     add_completion=False,
 )
 app.add_typer(agents, name="agents")
+app.add_typer(rules, name="rules")
 
 
 @app.callback()
 def routing() -> None:
-    """Routing: the agents."""
+    """Routing: the agents, and the rules by which tickets find them."""

@@ -14,7 +14,10 @@ from libs.events.base import Channel, Priority
 from services.routing.domain.conditions import Condition
 from services.routing.domain.rule_check import Finding, check, errors_of
 from services.routing.domain.rule_text import InvalidRules, document_of, rules_of
-from services.routing.domain.rules import DEFAULT_QUEUE, RoutingRules
+from services.routing.domain.rules import (
+    DEFAULT_QUEUE,
+    RoutingRules,
+)
 from services.routing.rules_file import parse_rules, rules_text
 
 
