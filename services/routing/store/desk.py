@@ -12,7 +12,8 @@ that every one of these transactions takes first, so that any number of routing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -105,7 +106,10 @@ class Desk:
 
         Tickets that are not live (imported history) only have their rows kept.
         """
-        step = self._begin(connection, outgoing, Cause("sweep", "events"))
+        with self._step(connection, outgoing, Cause("sweep", "events")) as step:
+            self._apply(step, envelopes)
+
+    def _apply(self, step: Step, envelopes: Sequence[EventEnvelope]) -> None:
         step.load(_touched(envelopes))
         before = dict(step.works)
         last: dict[str, EventEnvelope] = {}
@@ -117,7 +121,6 @@ class Desk:
                 last[work.id] = envelope
         for ticket_id, envelope in last.items():
             self._put(step, before.get(ticket_id), works[ticket_id], envelope)
-        self._finish(step)
 
     def _fold(self, works: dict[str, Work], envelope: EventEnvelope) -> Work | None:
         event = envelope.event
@@ -157,10 +160,10 @@ class Desk:
         if limit and work.hand_overs - work.limit_told >= limit:
             step.escalate_for_hand_overs(work, cause)
             work = step.works[work.id]
-        if isinstance(event, ticket.Assigned) and event.decision_id is not None:
-            step.tell("assigned", work.agent or "", event.decision_id, work)
         if agent is None:
             return
+        if isinstance(event, ticket.Assigned) and envelope.actor != f"agent:{agent.id}":
+            step.tell("assigned", agent.id, envelope.id, work, at=envelope.time)
         reason: Back | None = step.floor.overdue_away(agent, step.now)
         if before is not None and before.status in SETTLED and work.status in WORKING:
             reason = reason or self._cannot_resume(step, agent)
@@ -191,10 +194,9 @@ class Desk:
         """
 
         def change(connection: Connection, outgoing: Outgoing) -> Agent:
-            step = self._begin(connection, outgoing, Cause("agent_changed", f"agent:{agent_id}"))
-            agent = self._change(step, outgoing, agent_id, command, actor, if_sequence)
-            self._finish(step)
-            return agent
+            cause = Cause("agent_changed", f"agent:{agent_id}")
+            with self._step(connection, outgoing, cause) as step:
+                return self._change(step, outgoing, agent_id, command, actor, if_sequence)
 
         return change
 
@@ -241,15 +243,14 @@ class Desk:
         derived anew. Raises Rejected (see `services.routing.store.rules`)."""
 
         def change(connection: Connection, outgoing: Outgoing) -> VersionedRules:
-            step = self._begin(connection, outgoing, Cause("rules_changed", "rules"))
-            made = put_rules(
-                connection, outgoing, rules, actor, note, expected, now=self.clock.now()
-            )
-            if made.version != step.floor.rules.version:
-                step.floor = self._memory.load(connection)
-                step.other = Cause("rules_changed", f"rules:{made.version}")
-                step.changed = True
-            self._finish(step)
+            with self._step(connection, outgoing, Cause("rules_changed", "rules")) as step:
+                now = step.now
+                made = put_rules(connection, outgoing, rules, actor, note, expected, now=now)
+                if made.version != step.floor.rules.version:
+                    step.save()
+                    step.floor = self._memory.load(connection)
+                    step.other = Cause("rules_changed", f"rules:{made.version}")
+                    step.changed = True
             return made
 
         return change
@@ -262,10 +263,9 @@ class Desk:
         """The transaction that takes an agent's answer. Raises Rejected (see `offers`)."""
 
         def change(connection: Connection, outgoing: Outgoing) -> Offer:
-            step = self._begin(connection, outgoing, Cause("offer_answered", f"offer:{offer_id}"))
-            offer = offers_.answer(step, offer_id, agent_id, answer, reason)
-            self._finish(step)
-            return offer
+            cause = Cause("offer_answered", f"offer:{offer_id}")
+            with self._step(connection, outgoing, cause) as step:
+                return offers_.answer(step, offer_id, agent_id, answer, reason)
 
         return change
 
@@ -274,12 +274,12 @@ class Desk:
     def sweep(self, connection: Connection, outgoing: Outgoing) -> int:
         """What time brings: shifts begin and end, offers run out, needs are relaxed, absences grow
         too long, intake has not answered. Returns the number of tickets given out."""
-        step = self._begin(connection, outgoing, Cause("sweep", f"sweep:{self.clock.now()}"))
-        given = self._finish(step)
+        with self._step(connection, outgoing, Cause("sweep", f"sweep:{self.clock.now()}")) as step:
+            pass
         if self._news:
             step.tell_wait_reasons()
             self._news = False
-        return given
+        return step.given
 
     @property
     def next_due(self) -> datetime | None:
@@ -357,7 +357,10 @@ class Desk:
 
     # --------------------------------------------------------------------------------- helpers
 
-    def _begin(self, connection: Connection, outgoing: Outgoing, other: Cause) -> Step:
+    @contextmanager
+    def _step(self, connection: Connection, outgoing: Outgoing, other: Cause) -> Iterator[Step]:
+        """One transaction on the floor: what time has brought, then what the caller does, then what
+        follows from both."""
         floor, revision = self._memory.current(connection)
         step = Step(
             connection,
@@ -370,16 +373,19 @@ class Desk:
             other,
         )
         self._time_passes(step, outgoing)
-        return step
-
-    def _finish(self, step: Step) -> int:
+        try:
+            yield step
+        except Rejected:
+            if not step.changed:
+                # Nothing was touched: the floor is still what the database says.
+                self._memory.keep(connection, floor, changed=False)
+            raise
         step.settle()
         step.save()
         self._notifications.enqueue(step.connection, step.notifications)
         self._memory.keep(step.connection, step.floor, changed=step.changed)
         self._next_due = step.floor.next_due()
         self._news = self._news or step.changed
-        return step.given
 
     def _later(self, seconds: float, doublings: int) -> datetime:
         wait = seconds * 2 ** min(doublings, BACKOFF_DOUBLINGS_MAX) * self.clock.rate

@@ -343,9 +343,15 @@ class Step:
             self._tables.save_marks(self.connection, marks, self.revision)
 
     def tell(
-        self, kind: Told, agent: str, cause: str, work: Work | None = None, **facts: Any
+        self,
+        kind: Told,
+        agent: str,
+        cause: str,
+        work: Work | None = None,
+        at: datetime | None = None,
+        **facts: Any,
     ) -> None:
-        """Let the agent know by a second channel."""
+        """Let the agent know by a second channel. `at`: when it happened, if that is not now."""
         if work is not None:
             queue = self.floor.rules.rules.queue_for(work).name
             facts = {
@@ -358,7 +364,7 @@ class Step:
             }
         ticket_id = work.id if work is not None else None
         self.notifications.append(
-            Notification(kind, agent, cause, self.now, ticket_id, Facts(**facts))
+            Notification(kind, agent, cause, at or self.now, ticket_id, Facts(**facts))
         )
 
     # --------------------------------------------------------------------------------- helpers
