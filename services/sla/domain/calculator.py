@@ -22,7 +22,7 @@ from services.sla.domain.calendar import Calendar, calendar_of
 from services.sla.domain.errors import InvalidDefinition
 from services.sla.domain.instants import FIRST_US, LAST_US, SECOND_US, to_datetime, to_us
 
-CALENDARS_KEPT: Final = 4096
+CALENDARS_KEPT: Final = 1024
 NULL: Final = b"null"
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Pause = tuple[int, int]
