@@ -13,67 +13,50 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import MetaData
 from typer.testing import CliRunner, Result
 
 from cli.main import app as bitacora
 from cli.output import FAILED, OK, UNREACHABLE, USAGE
+from libs.events.agent import Skill
 from libs.runtime.clock import ManualClock, monotonic_s
 from libs.runtime.database import Database
 from libs.runtime.http import create_http_app
 from libs.runtime.localserver import free_port
-from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
-from services.routing.api.rules import rules_router
-from services.routing.domain.agent import Agent
-from services.routing.domain.rules import RoutingRules, VersionedRules
+from services.routing.api import create_router
+from services.routing.domain.agent import RegisterAgent, RetireAgent
+from services.routing.domain.rule_text import rules_of
+from services.routing.domain.rules import RoutingRules
 from services.routing.rules_file import parse_rules
-from services.routing.store.rules import declare_rules, put_rules
+from services.routing.store import Desk
+from tests.routing.house import T1, House
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LIVE: Any = {"queues": [{"name": "live", "when": {"channel": "chat"}, "group": "first line"}]}
 WRONG: Any = {"queues": [{"name": "a"}, {"name": "b", "when": {"tier": 2}}], "hand_over_limit": 1}
-AGENTS = [
-    Agent("ana", groups=("first line",), skills={"vpn": 4}),
-    Agent("ben", groups=("gone",), retired=True),
-]
-
-Transaction = Callable[[Connection, Outgoing], VersionedRules]
-
-
-class RulesAlone:
-    """As much of a desk as the rules need: nobody routes by them here."""
-
-    defaults = RoutingRules(hand_over_limit=7)
-
-    def __init__(self, store: ServiceStore) -> None:
-        self._store = store
-        self.tables = self
-
-    def agents_since(self, _: Connection, revision: int) -> list[Agent]:
-        assert revision == 0
-        return AGENTS
-
-    def put_rules(
-        self, rules: RoutingRules, actor: str, note: str | None, expected: int | None
-    ) -> Transaction:
-        now = self._store.clock.now()
-        return lambda c, out: put_rules(c, out, rules, actor, note, expected, now=now)
 
 
 @pytest.fixture
 def service(sqlite_url: str) -> Iterator[FastAPI]:
-    metadata = MetaData()
-    declare_rules(metadata)
-    clock = ManualClock(START)
+    """A desk with an agent of the first line, and one of another group who has left."""
+    metadata, clock = MetaData(), ManualClock(START)
+    desk = Desk(metadata, RoutingRules(hand_over_limit=7), clock)
     store = ServiceStore(Database(sqlite_url), metadata, source="/bitacora/routing", clock=clock)
     store.create_tables()
+    vpn = (Skill(name="vpn", level=4),)
+    for agent, command in (
+        ("ana", RegisterAgent("Ana", 1, groups=("first line",), skills=vpn)),
+        ("ben", RegisterAgent("Ben", 1, groups=("gone",))),
+        ("ben", RetireAgent()),
+    ):
+        store.write_now(desk.change_agent(agent, command, "system"))
 
     async def ready() -> list[str]:
         return []
 
     app = create_http_app("routing", readiness=ready)
-    app.include_router(rules_router(store, RulesAlone(store)))
+    app.include_router(create_router(store, desk))
     yield app
     store.close()
 
@@ -268,3 +251,21 @@ def test_without_a_desk_there_is_nothing_to_show(
 ) -> None:
     monkeypatch.setenv("BITACORA_ROUTING_HTTP_PORT", str(free_port()))
     assert command("show", "--data-dir", str(tmp_path)).exit_code == UNREACHABLE
+
+
+# ------------------------------------------------------------------------------------- effect
+
+
+def test_waiting_tickets_are_routed_by_new_rules_at_once(sqlite_url: str) -> None:
+    asked = {"queues": [{"name": "chats", "when": {"channel": "chat"}, "group": "second line"}]}
+    house = House(sqlite_url, rules=rules_of(asked))
+    house.agent("ana", groups=("first line",))
+    house.ticket(T1, channel="chat")
+    house.answer()
+    assert house.holder(T1) is None
+    asked["queues"][0]["group"] = "first line"
+    house.store.write_now(house.desk.put_rules(rules_of(asked), "agent:lead", None, 0))
+    house.answer()
+    assert house.holder(T1) == "ana"
+    assert house.decisions[-1].rule_version == "1"
+    house.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Final, Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
@@ -15,10 +15,10 @@ from libs.runtime.errors import Rejected
 from libs.runtime.http import actor_of, if_match_of, json_body_of, json_response, strict_json, takes
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
-from services.routing.domain import Agent
 from services.routing.domain.rule_check import Finding, check, errors_of
 from services.routing.domain.rule_text import InvalidRules, document_of, rules_of
-from services.routing.domain.rules import RoutingRules, VersionedRules
+from services.routing.domain.rules import RoutingRules
+from services.routing.store import Desk
 from services.routing.store.rules import (
     RulesVersion,
     rules_at,
@@ -35,26 +35,7 @@ FINDINGS_MAX: Final = 200
 Version = Annotated[int | None, Query(ge=0, le=COUNT_MAX)]
 
 
-class AgentsTable(Protocol):
-    def agents_since(self, connection: Connection, revision: int) -> Iterable[Agent]: ...
-
-
-class RulesDesk(Protocol):
-    """What these endpoints need of the desk."""
-
-    @property
-    def tables(self) -> AgentsTable: ...
-    @property
-    def defaults(self) -> RoutingRules:
-        """The rules that hold while nobody has put any: version 0."""
-
-    def put_rules(
-        self, rules: RoutingRules, actor: str, note: str | None, expected: int | None
-    ) -> Callable[[Connection, Outgoing], VersionedRules]:
-        """The transaction that puts the rules in force and routes by them."""
-
-
-def rules_router(store: ServiceStore, desk: RulesDesk) -> APIRouter:
+def rules_router(store: ServiceStore, desk: Desk) -> APIRouter:
     router = APIRouter(tags=["rules"])
 
     @router.get("/v1/rules")
@@ -114,7 +95,7 @@ def rules_router(store: ServiceStore, desk: RulesDesk) -> APIRouter:
 
 
 async def _checked(
-    store: ServiceStore, desk: RulesDesk, document: Any
+    store: ServiceStore, desk: Desk, document: Any
 ) -> tuple[RoutingRules | None, list[Finding]]:
     """The rules that the document describes, if any, and all that is to be said about them."""
     try:
