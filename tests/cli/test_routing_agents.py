@@ -100,6 +100,16 @@ def test_a_roster_is_loaded_again_and_again(ask: Ask, tmp_path: Path) -> None:
     assert (ana["email"], ana["lead_of"]) == ("ana@example.com", ["payments"])
 
 
+def test_the_roster_of_the_guide_is_right(ask: Ask, tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "agents.md"
+    _, _, rest = guide.read_text("utf-8").partition("```yaml\n")
+    loaded = ask("load", write(tmp_path / "roster.yaml", rest.partition("```")[0]))
+    assert loaded.exit_code == OK, loaded.output
+    shown = json.loads(ask("show", "ana", "--json").stdout)
+    assert (shown["tiers"], shown["channels"]) == ([1, 2], ["email", "chat"])
+    assert shown["working_hours"]["week"]["fri"] == [{"start": "22:00", "end": "06:00"}]
+
+
 def test_presence_and_lists(ask: Ask, tmp_path: Path) -> None:
     ask("load", write(tmp_path / "roster.yaml", ROSTER))
     done = ask("presence", "bo b", "online", "--reason", "early", "--as", "agent:bo b")
