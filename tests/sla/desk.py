@@ -95,15 +95,21 @@ class Case:
         self.sequence = 0
 
     def on(self, when: str, event: Event, actor: str = "system") -> Case:
+        return self.at_us(to_us(at(when)), event, actor)
+
+    def at_us(self, instant_us: int, event: Event, actor: str = "system") -> Case:
         self.sequence += 1
-        cause = Cause(to_us(at(when)), self.sequence, actor)
+        cause = Cause(instant_us, self.sequence, actor)
         self.ticket, self.facts = advance(self.ticket, event, cause, self.book)
         return self
 
     def wait(self, until: str) -> Case:
         """The timers fire."""
+        return self.until_us(to_us(at(until)))
+
+    def until_us(self, instant_us: int) -> Case:
         assert self.ticket is not None
-        self.ticket, self.facts = expire(self.ticket, to_us(at(until)), self.book)
+        self.ticket, self.facts = expire(self.ticket, instant_us, self.book)
         return self
 
     def said(self, metric: str | None = None) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.sla.domain.calendar import Calendar
+from services.sla.domain.instants import FIRST_US
 
 
 class CalendarVersion(NamedTuple):
@@ -31,9 +32,9 @@ class Timeline:
     def __init__(self, name: str, versions: Sequence[CalendarVersion]) -> None:
         self.name = name
         self.known = len(versions)
-        parts: list[CalendarVersion] = []
-        for version in versions:
-            while parts and parts[-1].effective_from_us >= version.effective_from_us:
+        parts = [CalendarVersion(FIRST_US, versions[0].calendar)]
+        for version in versions[1:]:
+            while len(parts) > 1 and parts[-1].effective_from_us >= version.effective_from_us:
                 parts.pop()
             parts.append(version)
         self._starts = [part.effective_from_us for part in parts]
