@@ -291,3 +291,31 @@ def test_due_and_elapsed_are_inverse(
     assert ours.add_us(start_us, used_us) <= end_us
     middle_us = start_us + span_us // 3
     assert ours.elapsed_us(start_us, middle_us) + ours.elapsed_us(middle_us, end_us) == used_us
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    definitions(),
+    st.lists(
+        st.tuples(
+            st.integers(-40 * 365, 40 * 365), st.integers(0, 30 * 365), st.integers(0, 86_399)
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_spans_of_decades_add_up_whatever_was_asked_before(
+    drawn: tuple[dict[str, Any], datetime], spans: list[tuple[int, int, int]]
+) -> None:
+    definition, around = drawn
+    kept = calendar_of(definition, 1)
+    for first_day, days, seconds in spans:
+        start_us = to_us(around) + (first_day * 86_400 + seconds) * SECOND_US
+        end_us = start_us + days * 86_400 * SECOND_US
+        months = [*range(start_us, end_us, 30 * 86_400 * SECOND_US), end_us]
+        used_us = kept.elapsed_us(start_us, end_us)
+        assert used_us == sum(kept.elapsed_us(*month) for month in pairwise(months))
+        assert used_us == calendar_of(definition, 1).elapsed_us(start_us, end_us)
+        due_us = kept.add_us(start_us, used_us)
+        assert due_us == calendar_of(definition, 1).add_us(start_us, used_us) <= end_us
+        assert kept.elapsed_us(start_us, due_us) == used_us

@@ -5,14 +5,16 @@ definition settles the clock changes: an hour that is skipped is not counted, on
 counted twice if it is open, and a day that a zone left out has no minute.
 
 Between two changes of the zone's offset the wall clock runs evenly, and `openings` answers by binary
-search; a calendar keeps the open time of every year it once crossed. So neither a span of ten years
+search; over longer spans a calendar keeps running totals of its years. So neither a span of ten years
 nor a target of a thousand hours walks over days.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import accumulate
 from typing import Any, Final
 
 from services.sla.domain.errors import InvalidDefinition
@@ -58,7 +60,8 @@ class Calendar:
         self.special_days = special_days or {}
         self.always = week is None
         self._zone = zone_of(zone)
-        self._blocks: dict[int, tuple[int, tuple[_Stretch, ...]]] = {}
+        self._blocks: dict[int, tuple[_Stretch, ...]] = {}
+        self._totals: tuple[int, list[int]] = (0, [])
         if week is not None:
             self._openings = Openings(week, other_days(week, holidays, self.special_days))
 
@@ -74,16 +77,12 @@ class Calendar:
             return min(start_us + target_us, LAST_US)
         block = start_us // BLOCK_US
         due_us, left_us = self._due_within(block, start_us, target_us)
-        while due_us is None:
-            block += 1
+        if due_us is None:
+            block, left_us = self._due_block(block + 1, left_us)
             if block > LAST_BLOCK:
                 return LAST_US
-            whole_us, _ = self._block(block)
-            if whole_us < left_us:
-                left_us -= whole_us
-            else:
-                due_us, left_us = self._due_within(block, block * BLOCK_US, left_us)
-        return min(due_us, LAST_US)
+            due_us, _ = self._due_within(block, block * BLOCK_US, left_us)
+        return LAST_US if due_us is None else min(due_us, LAST_US)
 
     def elapsed_us(self, start_us: int, end_us: int) -> int:
         """The open time between two instants; 0 when they are reversed."""
@@ -94,9 +93,10 @@ class Calendar:
         first, last = start_us // BLOCK_US, end_us // BLOCK_US
         if first == last:
             return self._within(first, start_us, end_us)
+        origin, sums = self._running(first + 1, last)
         return (
             self._within(first, start_us, (first + 1) * BLOCK_US)
-            + sum(self._block(block)[0] for block in range(first + 1, last))
+            + (sums[last - origin] - sums[first + 1 - origin])
             + self._within(last, last * BLOCK_US, end_us)
         )
 
@@ -119,7 +119,7 @@ class Calendar:
 
     def _due_within(self, block: int, start_us: int, left_us: int) -> tuple[int | None, int]:
         """The due instant if it lies in the rest of this block, else None and what is left then."""
-        for begin_us, end_us, offset_us, before_us, after_us in self._block(block)[1]:
+        for begin_us, end_us, offset_us, before_us, after_us in self._stretches(block):
             if end_us <= start_us:
                 continue
             used_us = before_us
@@ -133,18 +133,50 @@ class Calendar:
     def _within(self, block: int, start_us: int, end_us: int) -> int:
         """Open time between two instants of one block."""
         total_us, before = 0, self._openings.before
-        for begin_us, until_us, offset_us, first_us, last_us in self._block(block)[1]:
+        for begin_us, until_us, offset_us, first_us, last_us in self._stretches(block):
             if begin_us < end_us and until_us > start_us:
                 total_us += last_us if until_us <= end_us else before(end_us + offset_us)
                 total_us -= first_us if begin_us >= start_us else before(start_us + offset_us)
         return total_us
 
-    def _block(self, block: int) -> tuple[int, tuple[_Stretch, ...]]:
-        """Open time of a whole block, and its stretches in order."""
+    def _due_block(self, first: int, left_us: int) -> tuple[int, int]:
+        """The block from `first` on in which this amount is used up, and what is left at its start.
+        A block after LAST_BLOCK: never."""
+        until = first + 1
+        while True:
+            origin, sums = self._running(first, until)
+            wanted_us = sums[first - origin] + left_us
+            number = bisect_left(sums, wanted_us, first - origin + 1)
+            if number < len(sums):
+                return origin + number - 1, wanted_us - sums[number - 1]
+            known = origin + len(sums) - 1
+            if known > LAST_BLOCK:
+                return known, left_us
+            until = min(known + len(sums), LAST_BLOCK + 1)  # twice as many
+
+    def _running(self, first: int, until: int) -> tuple[int, list[int]]:
+        """Running totals that cover the blocks `first` … `until - 1`.
+
+        The number of a block, and the open time from its start up to the start of each block after it.
+        Never changed, only replaced: other threads may be reading.
+        """
+        origin, sums = self._totals
+        if sums and origin <= first and until < origin + len(sums):
+            return origin, sums
+        known = range(origin, origin + len(sums) - 1) if sums else range(first, first)
+        blocks = range(min(first, known.start), max(until, known.stop))
+        amounts = (
+            sum(after_us - before_us for _, _, _, before_us, after_us in self._stretches(block))
+            for block in blocks
+        )
+        self._totals = (blocks.start, [0, *accumulate(amounts)])
+        return self._totals
+
+    def _stretches(self, block: int) -> tuple[_Stretch, ...]:
         known = self._blocks.get(block)
         if known is None:
             before = self._openings.before
-            stretches = tuple(
+            known = self._blocks[block] = tuple(
                 (
                     begin_us,
                     end_us,
@@ -154,8 +186,6 @@ class Calendar:
                 )
                 for begin_us, end_us, offset_us in self._zone.pieces(block)
             )
-            whole_us = sum(after_us - before_us for _, _, _, before_us, after_us in stretches)
-            known = self._blocks[block] = (whole_us, stretches)
         return known
 
 
