@@ -2,8 +2,9 @@
 
 500,000 tickets with two clocks each, in the SLA service's own store, applied by its own handler and
 fired by its own timers, without Kafka. In a window of time a number of them falls due evenly; each
-firing is durable before it counts: the ticket's state, the breach and the escalation in the outbox,
-and the timer, in one transaction. Late is from the due instant until after the commit.
+firing is durable before it counts: the ticket's state, the timer, and in the outbox the breach, the
+escalation and the record of it, in one transaction. Late is from the due instant until after the
+commit. The tickets fall due in another order than they were created in: no two are neighbours.
 
 A million that are due *within a minute* are more than the service can commit; what it does with
 that is measured, too (overload). Beside it: a heap in memory that does nothing else (the limit), with
@@ -25,8 +26,8 @@ NAME: Final = "sla_timers"
 WHAT: Final = "p99 lateness of durable SLA timers, a million live clocks"
 TICKETS: Final = 500_000
 PER_S: Final = 500
-SECONDS: Final = 60.0
-LADDER: Final = ((250, 10.0), (1_000, 20.0), (1_500, 20.0), (2_000, 20.0), (3_000, 20.0))
+SECONDS: Final = 30.0
+LADDER: Final = tuple((rate, 10.0) for rate in (100, 250, 750, 1_000, 1_500, 2_000))
 KILLED: Final = (1_000, 6.0)
 OVERLOAD_PER_S: Final = 1_000_000 / 60
 GOAL_MS: Final = 10.0
@@ -73,7 +74,7 @@ async def run(how: How) -> Result:
         better="lower",
         also={
             "each breach stated once, after a kill -9 too": all(
-                one["check"]["breaches"] == one["check"]["tickets"] == one["check"]["due"]
+                one["check"]["breaches"] == one["check"]["tickets"] >= one["check"]["due"]
                 for one in runs.values()
             ),
             "none early": all(
@@ -126,8 +127,7 @@ async def _desk(title: str, url: str, directory: Path, how: How) -> dict[str, An
     (recovery,) = await plan.step("recover", plan.windows, at=at.isoformat())
     (overload,) = await plan.step("fire", plan.windows[-1:])
     how.tell(f"{title}: after kill -9 {recovery}; overload {overload}")
-    await plan.step("drain", plan.windows)
-    (check,) = await plan.step("check", plan.windows)
+    (check,) = await plan.step("check", plan.windows[:-1])
     good = [w["per_s"] for w in windows if w["fired"] == w["due"] and w["p99_ms"] <= GOAL_MS]
     return {
         "load": load,

@@ -246,14 +246,6 @@ async def _recover(desk: Desk, born_s: float, opened_s: float) -> None:
     tell(opened_s=opened_s, first_s=first_s, all_s=done_s, overdue=fired, rss_mb=rss_mb())
 
 
-def drain(plan: dict[str, Any]) -> None:
-    """State what is still overdue after the last window."""
-    last = windows(plan)[-1]
-    desk = Desk(plan["url"], _clock_at(last.start + timedelta(seconds=last.seconds)))
-    asyncio.run(_recover(desk, time.time(), 0.0))
-    desk.store.close()
-
-
 def check(plan: dict[str, Any]) -> None:
     """What was stated, counted in the outbox."""
     desk = Desk(plan["url"], Shifted())
@@ -343,7 +335,6 @@ STEPS: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     "fire": fire,
     "change": change,
     "recover": recover,
-    "drain": drain,
     "check": check,
 }
 

@@ -141,6 +141,19 @@ class Outbox:
             Column("sequence", BigInteger, nullable=False),
             Column("hash", String(64), nullable=False),
         )
+        # Put together once: they run in every transaction that says something.
+        s = self.streams
+        self._add_row = insert(self.rows)
+        self._add_head = insert(s)
+        # By topic and stream, which is the key: by the stream alone it would read the whole table.
+        self._heads_of = select(s.c.stream_id, s.c.sequence, s.c.hash).where(
+            s.c.topic == bindparam("topic"), s.c.stream_id.in_(bindparam("ids", expanding=True))
+        )
+        self._set_head = (
+            s.update()
+            .where(s.c.topic == bindparam("b_topic"), s.c.stream_id == bindparam("b_stream"))
+            .values(sequence=bindparam("sequence"), hash=bindparam("hash"))
+        )
 
     def open(self) -> Outgoing:
         return Outgoing(self.source, self.clock)
@@ -179,7 +192,7 @@ class Outbox:
             )
             touched[stream] = (frame.sequence, frame.hash)
             rows.append(_event_row(item.topic, frame))
-        connection.execute(insert(self.rows), rows)
+        connection.execute(self._add_row, rows)
         self._save_heads(connection, heads, touched)
         outgoing.pending.clear()
         return len(rows)
@@ -191,14 +204,10 @@ class Outbox:
         for item in outgoing.pending:
             if isinstance(item, _PendingEvent):
                 wanted.setdefault(item.topic, set()).add(item.stream_id)
-        s = self.streams.c
         found: dict[tuple[str, str], tuple[int, str]] = {}
         for topic, ids in wanted.items():
-            # By topic and stream, which is the key: by the stream alone it would read the whole table.
-            query = select(s.stream_id, s.sequence, s.hash).where(
-                s.topic == topic, s.stream_id.in_(ids)
-            )
-            found.update({(topic, row[0]): (row[1], row[2]) for row in connection.execute(query)})
+            rows = connection.execute(self._heads_of, {"topic": topic, "ids": list(ids)})
+            found.update({(topic, row[0]): (row[1], row[2]) for row in rows})
         return found
 
     def _save_heads(
@@ -218,15 +227,9 @@ class Outbox:
             if key in heads
         ]
         if new:
-            connection.execute(insert(self.streams), new)
+            connection.execute(self._add_head, new)
         if old:
-            s = self.streams
-            update = (
-                s.update()
-                .where(s.c.topic == bindparam("b_topic"), s.c.stream_id == bindparam("b_stream"))
-                .values(sequence=bindparam("sequence"), hash=bindparam("hash"))
-            )
-            connection.execute(update, old)
+            connection.execute(self._set_head, old)
 
 
 def _event_row(topic: str, frame: StoredFrame) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     func,
     insert,
     select,
@@ -86,6 +87,19 @@ reckoned = Table(
 )
 """One row: by which calendars and time zones every running clock has reckoned, see `basis_of`."""
 
+# Put together once: a timer that fires waits for little else than such work.
+_REVISION: Final = select(
+    select(func.count()).select_from(policies).scalar_subquery(),
+    select(func.count()).select_from(calendars).scalar_subquery(),
+)
+_KNOWN: Final = (
+    select(tickets.c.ticket_id, tickets.c.state)
+    .where(tickets.c.ticket_id.in_(bindparam("ids", expanding=True)))
+    .order_by(tickets.c.ticket_id)
+)
+_TICKETS: Final = _KNOWN.with_for_update()
+_FREE_TICKETS: Final = _KNOWN.with_for_update(skip_locked=True)
+
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(TicketClocks).decode
 _DECODE_CLOCK = msgspec.json.Decoder(Clock).decode
@@ -111,10 +125,8 @@ class Books:
 
     def read(self, connection: Connection) -> Book:
         """The book as this transaction sees it."""
-        revision = (
-            connection.scalar(select(func.count()).select_from(policies)) or 0,
-            connection.scalar(select(func.count()).select_from(calendars)) or 0,
-        )
+        made, put = connection.execute(_REVISION).one()
+        revision = (int(made), int(put))
         with self._lock:
             if revision != self._revision:
                 self._book, self._revision = read_book(connection, self._book), revision
@@ -247,13 +259,9 @@ def load(
 ) -> dict[str, TicketClocks]:
     """The tickets that are known, locked until the transaction ends (SQLite locks the database).
     `skip_locked`: leave those out that another process is working on."""
-    query = (
-        select(tickets.c.ticket_id, tickets.c.state)
-        .where(tickets.c.ticket_id.in_(sorted(ticket_ids)))
-        .order_by(tickets.c.ticket_id)
-        .with_for_update(skip_locked=skip_locked)
-    )
-    return {row[0]: decode(row[1]) for row in connection.execute(query)}
+    query = _FREE_TICKETS if skip_locked else _TICKETS
+    rows = connection.execute(query, {"ids": sorted(ticket_ids)})
+    return {row[0]: _DECODE(row[1]) for row in rows}
 
 
 def decode(state: bytes) -> TicketClocks:
