@@ -5,7 +5,7 @@ from __future__ import annotations
 from libs.events import Status
 from libs.events.ticket import Unassigned
 from services.routing.domain.agent import SetGroups, SetPresence
-from tests.routing.house import T1, T2, House, agent_of
+from tests.routing.house import T1, T2, House, agent_of, tid
 
 
 def test_a_refusal_frees_the_unit_for_the_next_and_the_ticket_comes_back(house: House) -> None:
@@ -83,13 +83,50 @@ def test_silence_is_asked_again_with_another_id_and_the_same_agent(house: House)
     assert house.work(T1).reservation is None
 
 
-def test_silence_about_an_agent_who_left_goes_to_another_one(house: House) -> None:
-    house.agent("ana", 2)
-    house.agent("luis", 1)
+def test_silence_about_an_agent_who_left_keeps_the_unit_until_intake_has_spoken(
+    house: House,
+) -> None:
+    house.agent("ana", 1)
     house.ticket(T1)
-    assert agent_of(house.commands()[0]) == "ana"
+    [first] = house.commands()
+    house.agent("luis", 1)
     house.change("ana", SetPresence("offline"))
     house.clock.advance(60)
     house.sweep()
-    assert agent_of(house.commands()[0]) == "luis"
+    [second] = house.commands()
+    assert agent_of(second) == "ana"
+    assert house.loads() == {"ana": 1}
+
+    house.intake.decide(first)  # late, but accepted: nothing else had been given to her meanwhile
+    house.intake.decide(second)
+    house.deliver()
+    house.answer()
+    assert house.holder(T1) == "luis"
     assert house.loads() == {"luis": 1}
+
+
+def test_silence_about_a_ticket_that_somebody_else_has_is_asked_again(house: House) -> None:
+    house.agent("ana", 1)
+    house.ticket(T1)
+    house.commands()  # the command never reaches intake: it was parked
+    house.intake.assign(T1, "by hand")
+    house.deliver()
+    house.clock.advance(60)
+    house.sweep()
+    house.answer()
+    assert house.loads() == {"by hand": 1}
+    assert house.work(T1).reservation is None
+
+
+def test_the_same_occasion_twice_makes_two_commands(house: House) -> None:
+    """What time brings within a transaction that is about something else has ids of its own."""
+    house.agent("ana", 1)
+    house.agent("luis", 1)
+    house.change("luis", SetPresence("away"))
+    house.ticket(T1)
+    for number in range(3):
+        house.intake._reject(house.commands()[-1], "not_assignable")
+        house.deliver()
+        house.clock.advance(2**number)
+        house.ticket(tid(100 + number), status="solved")
+    assert len({c.command_id for c in house.asked if c.ticket_id == T1}) == len(house.asked)

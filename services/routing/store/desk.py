@@ -14,53 +14,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, MetaData
 
-from libs.events import EventEnvelope, sla, ticket
-from libs.events.rejection import CommandRejected
+from libs.events import EventEnvelope
 from libs.events.topics import AGENTS_EVENTS
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Rejected
 from libs.runtime.outbox import Outgoing
 from services.routing.domain import agent as agents_
-from services.routing.domain import duty
 from services.routing.domain import work as works_
 from services.routing.domain.agent import Agent
 from services.routing.domain.agent_commands import AgentCommand, SetPresence
 from services.routing.domain.floor import Floor
 from services.routing.domain.rules import RoutingRules, VersionedRules
-from services.routing.domain.work import SETTLED, WORKING, Work
+from services.routing.domain.work import Work
 from services.routing.notify import Notifications
 from services.routing.store import offers as offers_
+from services.routing.store.hearing import hear
 from services.routing.store.memory import Memory
 from services.routing.store.rules import current_rules, declare_rules, put_rules
-from services.routing.store.step import ACTOR, Back, Cause, Step
+from services.routing.store.step import ACTOR, Cause, Step
+from services.routing.store.waits import tell_wait_reasons
 from services.routing.views.tables import Offer, Tables
 
 T = TypeVar("T")
 
 BACKOFF_DOUBLINGS_MAX: Final = 6
-
-TRIGGERS: Final[dict[type, str]] = {
-    ticket.TicketCreated: "ticket_created",
-    ticket.Assigned: "ticket_in_group",
-    ticket.Unassigned: "ticket_unassigned",
-    ticket.StatusChanged: "status_changed",
-    ticket.PriorityChanged: "priority_changed",
-    ticket.CategoryChanged: "category_changed",
-    ticket.TagsChanged: "tags_changed",
-    ticket.CustomFieldChanged: "custom_field_changed",
-    ticket.Escalated: "ticket_escalated",
-    ticket.ImportedTicketActivated: "ticket_activated",
-    sla.SlaWarning: "sla_warning",
-    sla.SlaBreached: "sla_breached",
-    CommandRejected: "assignment_refused",
-}
-"""What a decision record says about the event that made routing look at a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,80 +90,7 @@ class Desk:
         Tickets that are not live (imported history) only have their rows kept.
         """
         with self._step(connection, outgoing, Cause("sweep", "events")) as step:
-            self._apply(step, envelopes)
-
-    def _apply(self, step: Step, envelopes: Sequence[EventEnvelope]) -> None:
-        step.load(_touched(envelopes))
-        before = dict(step.works)
-        last: dict[str, EventEnvelope] = {}
-        works = dict(step.works)
-        for envelope in envelopes:
-            work = self._fold(works, envelope)
-            if work is not None:
-                works[work.id] = work
-                last[work.id] = envelope
-        for ticket_id, envelope in last.items():
-            self._put(step, before.get(ticket_id), works[ticket_id], envelope)
-
-    def _fold(self, works: dict[str, Work], envelope: EventEnvelope) -> Work | None:
-        event = envelope.event
-        if isinstance(event, CommandRejected):
-            work = works.get(event.ticket_id)
-            if work is None:
-                return None
-            retry_at = self._later(self.timing.retry_s, work.refusals)
-            return works_.refuse(work, event.command_id, retry_at)
-        if isinstance(event, sla.ClockEvent):
-            return works_.evolve_clock(works.get(event.ticket_id), event)
-        return works_.evolve(works.get(envelope.stream_id), envelope)
-
-    def _put(self, step: Step, before: Work | None, work: Work, envelope: EventEnvelope) -> None:
-        cause = _cause(envelope)
-        asked = work.reservation
-        if asked is not None and asked.kind == "offer" and not work.eligible:
-            step.end_offer(work, "withdrawn", cause)
-            work = works_.release(work)
-        step.put(work)
-        if not work.live:
-            return
-        for agent_id in _units(before) - _units(work):
-            step.freed.setdefault(agent_id, Cause("agent_freed", envelope.id, envelope))
-        if work.waiting:
-            step.causes[work.id] = cause
-        if work.holder is not None and work.sequence > 0:
-            self._look_at_holder(step, before, work, envelope, cause)
-
-    def _look_at_holder(
-        self, step: Step, before: Work | None, work: Work, envelope: EventEnvelope, cause: Cause
-    ) -> None:
-        """Is the one who holds the ticket there, and the right one for it?"""
-        event = envelope.event
-        agent = step.floor.columns.get(work.agent or "")
-        limit = step.floor.rules.rules.hand_over_limit
-        if limit and work.hand_overs - work.limit_told >= limit:
-            step.escalate_for_hand_overs(work, cause)
-            work = step.works[work.id]
-        if agent is None:
-            return
-        if isinstance(event, ticket.Assigned) and envelope.actor != f"agent:{agent.id}":
-            step.tell("assigned", agent.id, envelope.id, work, at=envelope.time)
-        reason: Back | None = step.floor.overdue_away(agent, step.now)
-        if before is not None and before.status in SETTLED and work.status in WORKING:
-            reason = reason or self._cannot_resume(step, agent)
-        elif isinstance(event, ticket.Escalated) and work.tier not in agent.tiers:
-            reason = "escalated"
-        elif isinstance(event, ticket.Assigned) and event.decision_id is not None:
-            gone = duty.away_since(agent, step.now) is not None or agent.retired
-            reason = "unavailable" if gone else reason
-        if reason is not None:
-            step.take_back(work, reason, cause)
-
-    def _cannot_resume(self, step: Step, agent: Agent) -> Back | None:
-        """A reopened ticket returns to the agent who solved it, if there, with room for it."""
-        columns = step.floor.columns
-        place = columns.places[agent.id]
-        full = columns.load[place] > columns.capacity[place]
-        return "unavailable" if full or duty.off_duty(agent, step.now) is not None else None
+            hear(step, envelopes, lambda refusals: self._later(self.timing.retry_s, refusals))
 
     # ---------------------------------------------------------------------------------- agents
 
@@ -277,7 +187,7 @@ class Desk:
         with self._step(connection, outgoing, Cause("sweep", f"sweep:{self.clock.now()}")) as step:
             pass
         if self._news:
-            step.tell_wait_reasons()
+            tell_wait_reasons(step)
             self._news = False
         return step.given
 
@@ -288,6 +198,7 @@ class Desk:
 
     def _time_passes(self, step: Step, outgoing: Outgoing) -> None:
         due = step.floor.advance(step.now)
+        self._news = self._news or due.moved
         if not due.tickets and not due.away:
             return
         step.load(due.tickets)
@@ -309,31 +220,33 @@ class Desk:
                     step.take_back(work, reason, cause)
 
     def _unanswered(self, step: Step, outgoing: Outgoing, work: Work) -> None:
+        """The agent has not answered the offer, or intake the command.
+
+        Intake is asked for the same agent again, even when the agent has gone meanwhile or the
+        ticket is somebody's: the first command may still be carried out, and the unit belongs to it
+        until intake has spoken. The answer to the later command of one ticket comes after that to
+        the earlier one; what it then should not have given is taken back.
+        """
         asked = work.reservation
-        if asked is None:
+        agent = step.floor.columns.get(asked.agent) if asked else None
+        if asked is None or agent is None:
             return
-        agent = step.floor.columns.get(asked.agent)
         if asked.kind == "offer":
             offers_.time_out(step, work, asked)
-            if self._missed_too_often(step, asked.agent) and agent is not None:
+            if self._missed_too_often(step, agent):
                 away = SetPresence("away", reason="missed_offers")
                 self._change(step, outgoing, agent.id, away, ACTOR)
-                step.tell("presence_lowered", agent.id, asked.decision_id, reason="missed_offers")
-            return
-        kind = step.floor.kind_of(work)
-        place = step.floor.columns.places.get(asked.agent)
-        able = place is not None and kind.fits(place) and step.floor.columns.duty[place] == 0
-        if not work.eligible or not able or agent is None:
-            step.put(works_.release(work))
-            step.freed[asked.agent] = step.other
+                step.telling.tell(
+                    "presence_lowered", agent.id, asked.decision_id, reason="missed_offers"
+                )
             return
         cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
         until = self._later(self.timing.answer_s, asked.asks)
         step.ask_again(work, agent, asked, cause, until)
 
-    def _missed_too_often(self, step: Step, agent_id: str) -> bool:
+    def _missed_too_often(self, step: Step, agent: Agent) -> bool:
         limit = step.floor.rules.rules.offers.misses_to_away
-        return bool(limit) and step.misses(agent_id) >= limit
+        return agent.presence == "online" and 0 < limit <= step.misses(agent.id)
 
     # --------------------------------------------------------------------------------- reading
 
@@ -362,6 +275,8 @@ class Desk:
         """One transaction on the floor: what time has brought, then what the caller does, then what
         follows from both."""
         floor, revision = self._memory.current(connection)
+        # Ids of commands derive from causes: what has no message of its own is told apart by this.
+        other = replace(other, id=f"{other.id}:{revision}")
         step = Step(
             connection,
             outgoing,
@@ -382,7 +297,7 @@ class Desk:
             raise
         step.settle()
         step.save()
-        self._notifications.enqueue(step.connection, step.notifications)
+        self._notifications.enqueue(step.connection, step.telling.notifications)
         self._memory.keep(step.connection, step.floor, changed=step.changed)
         self._next_due = step.floor.next_due()
         self._news = self._news or step.changed
@@ -390,27 +305,3 @@ class Desk:
     def _later(self, seconds: float, doublings: int) -> datetime:
         wait = seconds * 2 ** min(doublings, BACKOFF_DOUBLINGS_MAX) * self.clock.rate
         return self.clock.now() + timedelta(seconds=wait)
-
-
-def _touched(envelopes: Sequence[EventEnvelope]) -> set[str]:
-    ids: set[str] = set()
-    for envelope in envelopes:
-        event = envelope.event
-        if isinstance(event, CommandRejected | sla.ClockEvent):
-            ids.add(event.ticket_id)
-        elif works_.concerns(event):
-            ids.add(envelope.stream_id)
-    return ids
-
-
-def _units(work: Work | None) -> set[str]:
-    """The agents of whose capacity this ticket uses some."""
-    if work is None:
-        return set()
-    reserved = work.reservation.agent if work.reservation else None
-    return {agent for agent in (work.holder, reserved) if agent is not None}
-
-
-def _cause(envelope: EventEnvelope) -> Cause:
-    trigger = TRIGGERS.get(type(envelope.event), "ticket_changed")
-    return Cause(trigger, envelope.id, envelope)

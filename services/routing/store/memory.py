@@ -7,11 +7,13 @@ beginning of its next transaction whether its floor is
 
 - current: the last revision is the one that it wrote itself,
 - behind: others have written since; what changed after its own revision is read,
-- wrong: its own transaction was never committed; everything is read again.
+- wrong: its own transaction was never committed, or the clock has been set back; everything is read
+  again.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -37,6 +39,8 @@ from services.routing.views.tables import Tables
 LOCK_KEY: Final = 0x726F7574
 LOG_KEPT: Final = 10_000
 PRUNE_EVERY: Final = 1_000
+SET_BACK: Final = timedelta(seconds=1)
+"""A clock that goes back by less is put right by nobody's hand; what falls due then was due almost."""
 
 
 class Memory:
@@ -62,6 +66,7 @@ class Memory:
         self._floor: Floor | None = None
         self._revision = 0
         self._token = ""
+        self._latest: datetime | None = None
 
     def current(self, connection: Connection) -> tuple[Floor, int]:
         """The floor as the last committed transaction left it, and the revision of the one that has
@@ -74,7 +79,11 @@ class Memory:
         revision, token = (last[0], last[1]) if last else (0, "")
         floor = self._floor
         self._floor = None  # until the caller has finished: a half-changed floor is never kept
-        if floor is None or not self._follows(connection, revision, token):
+        if (
+            self._clock_set_back()
+            or floor is None
+            or not self._follows(connection, revision, token)
+        ):
             floor = self.load(connection)
         elif revision > self._revision:
             floor = self._catch_up(connection, floor)
@@ -111,6 +120,13 @@ class Memory:
             floor.put_work(work, now)
         self._mark(connection, floor, 0)
         return floor
+
+    def _clock_set_back(self) -> bool:
+        """True when the floor has seen a later time: shifts that it saw begin or end have not."""
+        now = self._clock.now()
+        back = self._latest is not None and now < self._latest - SET_BACK
+        self._latest = now if back or self._latest is None else max(self._latest, now)
+        return back
 
     def _follows(self, connection: Connection, revision: int, token: str) -> bool:
         """True when what this process did last was committed."""

@@ -5,6 +5,7 @@ Refusals (`Rejected`)::
     unknown_offer     404
     not_your_offer    403   it was made to somebody else
     offer_ended       409   it was answered, has run out, or the ticket needs nobody any more
+    agent_retired     409   who has left accepts nothing
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ def answer(step: Step, offer_id: str, agent_id: str, said: Answer, reason: str |
     asked = work.reservation if work else None
     if offer.state != "open" or work is None or asked is None or asked.decision_id != offer.id:
         raise _ended(offer)
+    agent = step.floor.columns.get(agent_id)
+    if said == "accepted" and (agent is None or agent.retired):
+        raise Rejected("agent_retired", f"The agent {agent_id!r} has left and accepts nothing.")
     cause = Cause(f"offer_{said}", f"offer:{offer.id}")
     step.end_offer(work, said, cause, reason)
     step.set_misses(agent_id, 0)
-    agent = step.floor.columns.get(agent_id)
     if said == "declined" or agent is None:
         _decline(step, work, asked, cause)
     else:

@@ -21,7 +21,6 @@ from libs.events.routing import (
     OfferEnded,
     TicketRouted,
     TicketTakenBack,
-    WaitReasonsChanged,
 )
 from libs.events.topics import ROUTING_DECISIONS
 from libs.runtime.outbox import Outgoing, links
@@ -29,10 +28,9 @@ from services.routing.domain import work as works_
 from services.routing.domain.agent import Agent
 from services.routing.domain.floor import Decision, Floor, Match
 from services.routing.domain.floor.kinds import Kind
-from services.routing.domain.instants import instant, micros
+from services.routing.domain.instants import micros
 from services.routing.domain.work import Reservation, Work
-from services.routing.notify import Facts, Notification
-from services.routing.notify import Kind as Told
+from services.routing.store.telling import Telling
 from services.routing.views.tables import Mark, Offer, Tables
 
 ACTOR: Final = works_.ROUTER
@@ -76,12 +74,12 @@ class Step:
         self.works: dict[str, Work] = {}
         self.causes: dict[str, Cause] = {}
         self.freed: dict[str, Cause] = {}
-        self.notifications: list[Notification] = []
+        self.telling = Telling(floor, now)
         self.changed = False
         self.given = 0
         """Assignments asked for, and offers made."""
-        self._outgoing = outgoing
-        self._tables = tables
+        self.outgoing = outgoing
+        self.tables = tables
         self._answer_by = answer_by
         self._unsaved: dict[str, Work] = {}
         self._offers: dict[str, Offer] = {}
@@ -94,10 +92,10 @@ class Step:
         """Read the tickets that are not here yet."""
         missing = [ticket_id for ticket_id in ids if ticket_id not in self.works]
         if missing:
-            self.works |= self._tables.tickets.get(self.connection, missing)
+            self.works |= self.tables.tickets.get(self.connection, missing)
 
     def held_by(self, agent_id: str) -> list[Work]:
-        found = self._tables.tickets.held_by(self.connection, agent_id)
+        found = self.tables.tickets.held_by(self.connection, agent_id)
         for work in found:
             self.works.setdefault(work.id, work)
         return [self.works[w.id] for w in found if self.works[w.id].holder == agent_id]
@@ -187,7 +185,7 @@ class Step:
             kept.decision_id, work.id, work.number, agent.id, micros(self.now), micros(kept.until)
         )
         self._record(match.decision, work, cause, kept, batch=match.batch)
-        self.tell("offered", agent.id, kept.decision_id, work, until=kept.until)
+        self.telling.tell("offered", agent.id, kept.decision_id, work, until=kept.until)
 
     def _nobody(self, ticket_id: str, cause: Cause) -> None:
         decision = self.floor.explain(ticket_id, self.now)
@@ -216,7 +214,7 @@ class Step:
         )
         self._say(work, fact, cause)
         self.put(works_.take_back(work))
-        self.tell("taken_back", agent, command_id, work, reason=reason)
+        self.telling.tell("taken_back", agent, command_id, work, reason=reason)
 
     def escalate_for_hand_overs(self, work: Work, cause: Cause) -> None:
         """The ticket was handed over too often: a higher tier is to have it, and its leads know."""
@@ -226,7 +224,7 @@ class Step:
             reason = f"handed over {work.hand_overs} times"
             command = EscalateTicket(cause="hand_over_limit", reason=reason)
             self._command(command_id, work.id, command, cause)
-        leads = self._leads(work)
+        leads = self.telling.leads(work)
         fact = HandOverLimitReached.model_construct(
             ticket_id=work.id,
             hand_overs=work.hand_overs,
@@ -237,15 +235,7 @@ class Step:
         self._say(work, fact, cause)
         self.put(works_.told_limit(work))
         for lead in leads:
-            self.tell("hand_over_limit", lead, cause.id, work, count=work.hand_overs)
-
-    def _leads(self, work: Work) -> tuple[str, ...]:
-        """The leads of the ticket's group, or of its agent's groups, or all when those have none."""
-        present = [agent for agent in self.floor.columns.agents if not agent.retired]
-        holder = self.floor.columns.get(work.agent) if work.agent else None
-        groups = {work.group} if work.group else set(holder.groups if holder else ())
-        own = [agent.id for agent in present if groups.intersection(agent.lead_of)]
-        return tuple(sorted(own or [agent.id for agent in present if agent.lead_of]))
+            self.telling.tell("hand_over_limit", lead, cause.id, work, count=work.hand_overs)
 
     # ---------------------------------------------------------------------------------- offers
 
@@ -270,7 +260,7 @@ class Step:
 
     def offer(self, offer_id: str) -> Offer | None:
         """The offer as this transaction leaves it."""
-        return self._offers.get(offer_id) or self._tables.offer(self.connection, offer_id)
+        return self._offers.get(offer_id) or self.tables.offer(self.connection, offer_id)
 
     def accept(self, work: Work, agent: Agent, asked: Reservation, cause: Cause) -> None:
         """The agent takes what was offered: intake is asked to assign it."""
@@ -278,7 +268,7 @@ class Step:
 
     def misses(self, agent: str) -> int:
         if agent not in self._misses:
-            mark = self._tables.marks_of(self.connection, [agent]).get(agent, Mark())
+            mark = self.tables.marks_of(self.connection, [agent]).get(agent, Mark())
             self._misses[agent] = mark.misses
         return self._misses[agent]
 
@@ -286,52 +276,17 @@ class Step:
         if self.misses(agent) != count:
             self._misses[agent] = count
 
-    # ------------------------------------------------------------------------------ wait reasons
-
-    def tell_wait_reasons(self) -> int:
-        """Say anew why tickets wait, kind by kind, where the answer has changed."""
-        told = self._tables.told_reasons(self.connection)
-        rows = []
-        for kind in self.floor.lines():
-            decision = self.floor.decide_for(kind, self.now)
-            before = told.pop(kind.key, None)
-            if before is None or before[0] != decision.reasons:
-                rows.append(self._wait_row(kind, decision))
-        for key in told:
-            gone = self.floor.kinds.by_key(key)
-            if gone is not None:
-                rows.append(self._wait_row(gone, None))
-            else:
-                rows.append({"needs_key": key, "reasons": "", "waiting": 0})
-        if rows:
-            self._tables.tell_reasons(self.connection, rows)
-        return len(rows)
-
-    def _wait_row(self, kind: Kind, decision: Decision | None) -> dict[str, Any]:
-        oldest = min((ticket.eligible_us for ticket in kind.line), default=None)
-        fact = WaitReasonsChanged.model_construct(
-            queue=kind.queue.name,
-            needs=kind.needs.public(),
-            waiting=len(kind.line),
-            oldest_since=None if oldest is None else instant(oldest),
-            reasons=decision.rejected if decision else (),
-        )
-        stream = f"needs:{uuid5(NAMESPACE, kind.key)}"
-        self._outgoing.event(ROUTING_DECISIONS, stream, fact, time=self.now, actor=ACTOR)
-        reasons = decision.reasons if decision else ""
-        return {"needs_key": kind.key, "reasons": reasons, "waiting": len(kind.line)}
-
     # ---------------------------------------------------------------------------------- the end
 
     def save(self) -> None:
         """Write everything that changed."""
         if self._unsaved:
-            self._tables.tickets.save(self.connection, self._unsaved.values(), self.revision)
+            self.tables.tickets.save(self.connection, self._unsaved.values(), self.revision)
         if self._offers:
-            self._tables.save_offers(self.connection, list(self._offers.values()))
+            self.tables.save_offers(self.connection, list(self._offers.values()))
         agents = sorted({*self._given, *self._misses})
         if agents:
-            before = self._tables.marks_of(self.connection, agents)
+            before = self.tables.marks_of(self.connection, agents)
             marks = {}
             for agent in agents:
                 mark = before.get(agent, Mark())
@@ -340,38 +295,13 @@ class Step:
                     mark.last_given_us if given is None else int(given * 1_000_000),
                     self._misses.get(agent, mark.misses),
                 )
-            self._tables.save_marks(self.connection, marks, self.revision)
-
-    def tell(
-        self,
-        kind: Told,
-        agent: str,
-        cause: str,
-        work: Work | None = None,
-        at: datetime | None = None,
-        **facts: Any,
-    ) -> None:
-        """Let the agent know by a second channel. `at`: when it happened, if that is not now."""
-        if work is not None:
-            queue = self.floor.rules.rules.queue_for(work).name
-            facts = {
-                "number": work.number,
-                "priority": work.priority.value,
-                "category": work.category,
-                "queue": queue,
-                "due": work.due,
-                **facts,
-            }
-        ticket_id = work.id if work is not None else None
-        self.notifications.append(
-            Notification(kind, agent, cause, at or self.now, ticket_id, Facts(**facts))
-        )
+            self.tables.save_marks(self.connection, marks, self.revision)
 
     # --------------------------------------------------------------------------------- helpers
 
     def _command(self, command_id: str, ticket_id: str, command: Command, cause: Cause) -> None:
         correlation_id, causation_id, traceparent = links(cause.envelope)
-        self._outgoing.command(
+        self.outgoing.command(
             CommandEnvelope(
                 command_id=command_id,
                 ticket_id=ticket_id,
@@ -385,7 +315,7 @@ class Step:
 
     def _say(self, work: Work, fact: Event, cause: Cause) -> None:
         stream = f"decision:{work.id}"
-        self._outgoing.event(
+        self.outgoing.event(
             ROUTING_DECISIONS, stream, fact, time=self.now, actor=ACTOR, cause=cause.envelope
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +16,11 @@ from services.routing.domain.rules import primary_language
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint16]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 NO_LIMIT: Final = 2**31
 PLACES_MIN: Final = 64
+CHANNEL_BITS: Final = {channel: 1 << number for number, channel in enumerate(Channel)}
 
 
 class Columns:
@@ -35,6 +36,8 @@ class Columns:
         self.places: dict[str, int] = {}
         self.skills: dict[str, int] = {}
         """Skill → how many agents of the house have it."""
+        self.skills_version = 0
+        """Changes when a skill comes into the house or leaves it."""
         self.version = 0
         self.duty: Bits = np.full(PLACES_MIN, reasons.GONE, np.uint16)
         self.capacity: Ints = np.zeros(PLACES_MIN, np.int64)
@@ -43,6 +46,12 @@ class Columns:
         self.last_given: Floats = np.zeros(PLACES_MIN)
         self.order: Ints = np.zeros(PLACES_MIN, np.int64)
         self._order_of = 0
+        self._tiers: Ints = np.zeros(PLACES_MIN, np.int64)
+        self._channels: Ints = np.zeros(PLACES_MIN, np.int64)
+        self._any_language: Flags = np.zeros(PLACES_MIN, np.bool_)
+        self._levels: dict[str, Bits] = {}
+        self._groups: dict[str, Flags] = {}
+        self._languages: dict[str, Flags] = {}
         self._left: dict[Channel, Ints] = {}
         self._limited = 0
         self._loads_version = 0
@@ -67,16 +76,19 @@ class Columns:
         place = self.places.get(agent_id)
         return None if place is None else self.agents[place]
 
-    def put(self, agent: Agent, duty: int) -> int:
-        """Take in a new or changed agent. Returns the agent's place, which never changes."""
+    def put(self, agent: Agent, duty: int) -> tuple[int, bool]:
+        """Take in a new or changed agent. Returns the agent's place, which never changes, and
+        whether the agent can serve other tickets than before."""
         place = self.places.get(agent.id)
+        new = place is None
         if place is None:
             place = self._append(agent)
         before = self.agents[place]
-        self._count_skills(before, -1)
+        changed = new or _profile(before) != _profile(agent)
         self._limited += bool(agent.channel_limits) - bool(before.channel_limits)
         self.agents[place] = agent
-        self._count_skills(agent, 1)
+        if changed:
+            self._serve(place, before, agent)
         self.duty[place] = reasons.GONE if agent.retired else duty
         self.capacity[place] = agent.capacity
         self.top[place] = max(agent.tiers, default=0)
@@ -88,7 +100,7 @@ class Columns:
                     NO_LIMIT if old is None else old
                 )
         self.version += 1
-        return place
+        return place, changed
 
     def set_duty(self, place: int, duty: int) -> bool:
         """True when that is news."""
@@ -138,20 +150,47 @@ class Columns:
             self._order_of = self.size
         return self.order
 
-    def profiles(self) -> Iterator[tuple[Agent, list[int]]]:
-        """(an agent, the places of all who serve the same tickets), those who left aside."""
-        groups: dict[Any, list[int]] = {}
-        for place, agent in enumerate(self.agents):
-            groups.setdefault(_profile(agent), []).append(place)
-        for places in groups.values():
-            yield self.agents[places[0]], places
+    def unfit(self, needs: Needs, asked: tuple[AskedSkill, ...], some: slice) -> Bits:
+        """Why the agents at these places cannot take such a ticket, duty and room aside: bits, 0
+        for those who can. `asked` are those skills of the needs that are really asked for."""
+        bits: Bits = np.where(self._tiers[some] >> needs.tier & 1, 0, reasons.TIER).astype(
+            np.uint16
+        )
+        if needs.groups:
+            members = [self._groups[g][some] for g in needs.groups if g in self._groups]
+            inside = np.logical_or.reduce(members) if members else False
+            bits |= np.where(inside, 0, reasons.NOT_IN_GROUP).astype(np.uint16)
+        served = self._channels[some] & CHANNEL_BITS[needs.channel]
+        bits[served == 0] |= reasons.CHANNEL
+        if needs.language:
+            speaks = self._any_language[some]
+            if needs.language in self._languages:
+                speaks = speaks | self._languages[needs.language][some]
+            bits[~speaks] |= reasons.LANGUAGE
+        for skill in asked:
+            levels = self._levels.get(skill.name)
+            bits[slice(None) if levels is None else levels[some] < skill.level] |= reasons.SKILL
+        return bits
+
+    def level(self, asked: tuple[AskedSkill, ...], some: slice) -> Floats:
+        """The levels of the agents at these places in the skills asked for, added up."""
+        total: Floats = np.zeros(len(self.duty[some]))
+        for skill in asked:
+            if skill.name in self._levels:
+                total += self._levels[skill.name][some]
+        return total
 
     def _append(self, agent: Agent) -> int:
         place = len(self.agents)
         if place == len(self.duty):
-            for name in ("duty", "capacity", "load", "top", "last_given", "order"):
+            for name in (
+                *("duty", "capacity", "load", "top", "last_given", "order"),
+                *("_tiers", "_channels", "_any_language"),
+            ):
                 setattr(self, name, _grown(getattr(self, name)))
-            self._left = {channel: _grown(left) for channel, left in self._left.items()}
+            named: dict[Any, NDArray[Any]]
+            for named in (self._left, self._levels, self._groups, self._languages):
+                named |= {key: _grown(array) for key, array in named.items()}
             self.duty[place:] = reasons.GONE
             for left in self._left.values():
                 left[place:] = NO_LIMIT
@@ -165,50 +204,49 @@ class Columns:
             left = self._left[channel] = np.full(len(self.duty), NO_LIMIT, np.int64)
         return left
 
+    def _serve(self, place: int, before: Agent, agent: Agent) -> None:
+        """Note what the agent at this place can serve now."""
+        size = len(self.duty)
+        self._tiers[place] = sum(1 << tier for tier in set(agent.tiers))
+        self._channels[place] = sum(CHANNEL_BITS[c] for c in set(agent.channels) or CHANNEL_BITS)
+        self._any_language[place] = not agent.languages
+        for flags, old, new in (
+            (self._groups, before.groups, agent.groups),
+            (self._languages, _spoken(before), _spoken(agent)),
+        ):
+            for name in old:
+                if name in flags:
+                    flags[name][place] = False
+            for name in new:
+                flags.setdefault(name, np.zeros(size, np.bool_))[place] = True
+        for name in before.skills:
+            if name in self._levels:
+                self._levels[name][place] = 0
+        for name, level in agent.skills.items():
+            self._levels.setdefault(name, np.zeros(size, np.uint16))[place] = level
+        self._count_skills(before, -1)
+        self._count_skills(agent, 1)
+
     def _count_skills(self, agent: Agent, sign: int) -> None:
         if agent.retired:
             return
         for name in agent.skills:
-            count = self.skills.get(name, 0) + sign
-            if count:
-                self.skills[name] = count
-            else:
+            count = self.skills.get(name, 0)
+            self.skills[name] = count + sign
+            self.skills_version += not count
+            if not self.skills[name]:
                 del self.skills[name]
+                self.skills_version += 1
 
 
-def unfit(agent: Agent, needs: Needs, asked: tuple[AskedSkill, ...]) -> int:
-    """Why this agent cannot take such a ticket, duty and room aside: bits, 0 when it can.
-
-    `asked` are those skills of the needs that are really asked for.
-    """
-    bits = 0
-    if needs.groups and not any(group in agent.groups for group in needs.groups):
-        bits |= reasons.NOT_IN_GROUP
-    if needs.tier not in agent.tiers:
-        bits |= reasons.TIER
-    if agent.channels and needs.channel not in agent.channels:
-        bits |= reasons.CHANNEL
-    if needs.language and agent.languages and not _speaks(agent, needs.language):
-        bits |= reasons.LANGUAGE
-    if any(agent.skills.get(skill.name, 0) < skill.level for skill in asked):
-        bits |= reasons.SKILL
-    return bits
+def _spoken(agent: Agent) -> set[str]:
+    return {tag for name in agent.languages if (tag := primary_language(name))}
 
 
-def _speaks(agent: Agent, language: str) -> bool:
-    return any(primary_language(tag) == language for tag in agent.languages)
-
-
-def _profile(agent: Agent) -> Any:
-    skills: Mapping[str, int] = agent.skills
-    return (
-        agent.groups,
-        agent.tiers,
-        agent.channels,
-        agent.languages,
-        tuple(sorted(skills.items())),
-        agent.retired,
-    )
+def _profile(agent: Agent) -> tuple[object, ...]:
+    """What decides which tickets an agent can serve."""
+    served = (agent.groups, agent.tiers, agent.channels, agent.languages)
+    return (*served, agent.skills, agent.retired)
 
 
 def _grown(array: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from libs.events.routing import Candidate, RejectedCount
 from services.routing.domain import reasons
-from services.routing.domain.floor.columns import Columns, Ints
+from services.routing.domain.floor.columns import Columns, Flags, Ints
 from services.routing.domain.floor.costs import costs, score
 from services.routing.domain.floor.kinds import Kind, Kinds
 from services.routing.domain.floor.lines import Waiting
@@ -18,7 +18,7 @@ from services.routing.domain.floor.matching import Session
 CANDIDATES_MAX: Final = 20
 """How many agents a decision record lists by name; all are counted by reason."""
 
-_BITS_OF: Final = np.array([value.bit_count() for value in range(2**16)], np.uint8)
+_BITS_OF: Final = np.array([value.bit_count() for value in range(reasons.GONE)], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Explainer:
         self._columns = columns
         self._kinds = kinds
         self._seen: dict[Kind, tuple[int, dict[int, int], list[Candidate]]] = {}
+        self._refusals: dict[tuple[int, int], Candidate] = {}
 
     def decision(
         self, kind: Kind, session: Session, now_s: float, ticket: Waiting | None, agent: str | None
@@ -59,9 +60,9 @@ class Explainer:
         counts, refused = self._look(serving)
         counts = dict(counts)
         able = serving.able()
-        full = able[~np.isin(able, free)] if len(able) > len(free) else able[:0]
+        full = able[~self._among(free)[able]] if len(able) > len(free) else able[:0]
         barred = self._barred(kind, session, free, ticket)
-        open_ = free[~np.isin(free, [*barred])] if barred else free
+        open_ = free[~self._among([*barred])[free]] if barred else free
         candidates = self._named(serving, open_, now_s)
         lacking = [(place, self._lack(serving, place)) for place in full[:CANDIDATES_MAX]]
         for bit in (reasons.NO_CAPACITY, reasons.CHANNEL_FULL):
@@ -117,20 +118,31 @@ class Explainer:
             return len(full) if bit == reasons.NO_CAPACITY else 0
         return sum(1 for place in full if self._lack(kind, place) & bit)
 
+    def _among(self, places: Ints | list[int]) -> Flags:
+        """By place: True for these."""
+        among: Flags = np.zeros(self._columns.size, np.bool_)
+        among[places] = True
+        return among
+
     def _rejected(self, place: int, bits: int) -> Candidate:
-        return Candidate.model_construct(
-            agent=self._columns.agents[place].id, score=None, rejected=reasons.words(bits)
-        )
+        refusal = self._refusals.get((place, bits))
+        if refusal is None:
+            refusal = self._refusals[place, bits] = Candidate.model_construct(
+                agent=self._columns.agents[place].id, score=None, rejected=reasons.words(bits)
+            )
+        return refusal
 
     def _look(self, kind: Kind) -> tuple[dict[int, int], list[Candidate]]:
         """(reason → how many have it, those who are refused and have the fewest reasons)."""
         seen = self._seen.get(kind)
         if seen is None or seen[0] != self._columns.version:
             bits = kind.bits()
+            alike = np.bincount(bits[bits < reasons.GONE], minlength=1)
+            combinations = [(int(some), int(alike[some])) for some in np.flatnonzero(alike)]
             counts = {
                 bit: count
                 for bit in reasons.WORDS
-                if (count := int(np.count_nonzero((bits & bit) * (bits < reasons.GONE))))
+                if (count := sum(agents for some, agents in combinations if some & bit))
             }
             refused = np.flatnonzero((bits > 0) & (bits < reasons.GONE))
             if len(refused) > CANDIDATES_MAX:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -35,10 +34,12 @@ Use = tuple[str, int, Channel]
 @dataclass(slots=True)
 class Due:
     """What has fallen due and needs more than the floor: tickets whose reservation was not answered
-    in time or that may be offered again after a refusal, and agents who are away for too long."""
+    in time or that may be offered again after a refusal, and agents who are away for too long.
+    `moved`: time alone has changed who is on duty or what is asked for."""
 
     tickets: set[str] = field(default_factory=set)
     away: set[str] = field(default_factory=set)
+    moved: bool = False
 
 
 class Floor:
@@ -56,6 +57,8 @@ class Floor:
         self.waiting: dict[str, Waiting] = {}
         self._uses: dict[str, tuple[Use, ...]] = {}
         self._timers: list[tuple[int, str, str]] = []
+        self._duty_due: dict[str, int] = {}
+        """Agent → when the clock alone will next change the agent's duty."""
         self._touched: set[Kind] = set()
         self._freed: set[int] = set()
         self._all = False
@@ -66,15 +69,11 @@ class Floor:
 
     def put_agent(self, agent: Agent, now: datetime) -> None:
         """Take in a new or changed agent."""
-        known = dict(self.columns.skills)
-        place = self.columns.put(agent, self._duty(agent, now))
+        place, changed = self.columns.put(agent, self._duty(agent, now))
         for use, count in self._strangers.pop(agent.id, {}).items():
             for _ in range(count):
                 self._use(use, 1)
-        if known.keys() != self.columns.skills.keys():
-            # A skill came into the house or left it: what is asked of everybody has changed.
-            self._rebuild_kinds()
-        else:
+        if changed:
             self.kinds.refresh(place)
         self._all = True
         self._watch(agent, now)
@@ -93,14 +92,18 @@ class Floor:
         due = Due()
         now_us = micros(now)
         while self._timers and self._timers[0][0] <= now_us:
-            _, what, subject = heappop(self._timers)
+            at_us, what, subject = heappop(self._timers)
             if what in {"answer", "retry"}:
                 due.tickets.add(subject)
             elif what == "away":
                 due.away.add(subject)
             elif what == "duty":
-                self._look_at_duty(subject, now)
+                if self._duty_due.get(subject) == at_us:
+                    due.moved = True
+                    del self._duty_due[subject]
+                    self._look_at_duty(subject, now)
             elif (ticket := self.waiting.get(subject)) is not None:
+                due.moved = True
                 self._place(ticket, now_us)
         return due
 
@@ -112,13 +115,14 @@ class Floor:
         """Give out what can be given out. What is given counts as used from then on; the caller puts
         the ticket as it is afterwards (`put_work`)."""
         now_us = micros(now)
-        session = self._session(now_us)
         matches: list[Match] = []
-        for batch in session.batches(self._kinds_to_look_at()):
-            pairs = session.match(batch)
-            for ticket, place in pairs:
-                matches.append(self._give(ticket, place, session, now_us, len(pairs)))
-        session.restore()
+        while kinds := self._kinds_to_look_at():
+            session = self._session(now_us)
+            for batch in session.batches(kinds):
+                pairs = session.match(batch)
+                for ticket, place in pairs:
+                    matches.append(self._give(ticket, place, session, now_us, len(pairs)))
+            session.restore()
         return matches
 
     # -------------------------------------------------------------------------------- questions
@@ -143,7 +147,7 @@ class Floor:
 
     def lines(self) -> list[Kind]:
         """The kinds of which at least one ticket waits."""
-        return [kind for kind in self.kinds if len(kind.line)]
+        return list(self.kinds.waiting)
 
     def in_order(self) -> list[Waiting]:
         """All tickets that wait, in the order of service (specialists' work aside)."""
@@ -177,7 +181,10 @@ class Floor:
     def _watch(self, agent: Agent, now: datetime) -> None:
         """Come back to this agent when the clock alone changes something."""
         change = duty.next_change(agent, now)
-        if change is not None and not agent.retired:
+        if change is None or agent.retired:
+            self._duty_due.pop(agent.id, None)
+        elif self._duty_due.get(agent.id) != micros(change):
+            self._duty_due[agent.id] = micros(change)
             self._at(change, "duty", agent.id)
         since, reason = duty.away_since(agent, now), duty.off_duty(agent, now)
         if since is not None and reason is not None:
@@ -236,7 +243,7 @@ class Floor:
     def _line_up(self, work: Work, now_us: int) -> None:
         before = self.waiting.pop(work.id, None)
         if before is not None:
-            before.kind.line.remove(work.id)
+            self._leave(before)
         if not work.waiting or work.eligible_since is None:
             return
         queue, needs = needs_of(work, self.rules.rules)
@@ -254,7 +261,7 @@ class Floor:
             declined={a: micros(t) for a, t in work.declined.items()} or None,
         )
         self.waiting[work.id] = ticket
-        base.line.put(ticket)
+        self.kinds.stand(ticket)
         self._touched.add(base)
         self._place(ticket, now_us)
         for until in (ticket.declined or {}).values():
@@ -264,12 +271,18 @@ class Floor:
         """Let the ticket become what it is after so much waiting."""
         kind, change_us = self.kinds.at(ticket.base, max(0, now_us - ticket.waiting_us))
         if kind is not ticket.kind:
-            ticket.kind.line.remove(ticket.id)
+            self._leave(ticket)
             ticket.kind = kind
-            kind.line.put(ticket)
+            self.kinds.stand(ticket)
         if change_us is not None:
             heappush(self._timers, (ticket.waiting_us + change_us, "needs", ticket.id))
         self._touched.add(kind)
+
+    def _leave(self, ticket: Waiting) -> None:
+        """Out of its line. Those who were kept for the last of such work are free for other work."""
+        last = self.kinds.leave(ticket)
+        if last and self.rules.rules.keep_specialists and ticket.kind.lowest() > 1:
+            self._all = True
 
     def _give(
         self, ticket: Waiting, place: int, session: Session, now_us: int, batch: int
@@ -278,7 +291,7 @@ class Floor:
         now_s = now_us / SECOND_US
         decision = self.explainer.decision(ticket.kind, session, now_s, ticket, agent.id)
         del self.waiting[ticket.id]
-        ticket.kind.line.remove(ticket.id)
+        self._leave(ticket)
         needs = ticket.kind.needs
         use = (agent.id, needs.units, needs.channel)
         self._use(use, 1)
@@ -288,29 +301,19 @@ class Floor:
 
     # --------------------------------------------------------------------------------- helpers
 
-    def _kinds_to_look_at(self) -> Iterable[Kind]:
-        lines = self.lines() if self._all or self._freed else []
+    def _kinds_to_look_at(self) -> list[Kind]:
         if self._all:
-            kinds = dict.fromkeys(lines)
+            kinds = self.lines()
         else:
-            kinds = {kind: None for kind in self._touched if len(kind.line)}
-            free = [place for place in self._freed if self.columns.duty[place] == 0]
-            for kind in lines if free else ():
-                serving = self.kinds.serving(kind)
-                if any(serving.fits(place) for place in free):
-                    kinds[kind] = None
+            looked_at = dict.fromkeys(self._touched)
+            for place in self._freed:
+                if self.columns.duty[place] == 0:
+                    looked_at |= dict.fromkeys(self.kinds.served_by(place))
+            kinds = [kind for kind in looked_at if len(kind.line)]
         self._touched.clear()
         self._freed.clear()
         self._all = False
         return kinds
-
-    def _rebuild_kinds(self) -> None:
-        self.kinds = Kinds(self.rules.rules, self.columns)
-        self.explainer = Explainer(self.columns, self.kinds)
-        for ticket in self.waiting.values():
-            ticket.base = self.kinds.get(ticket.base.queue, ticket.base.needs)
-            ticket.kind = self.kinds.get(ticket.kind.queue, ticket.kind.needs)
-            ticket.kind.line.put(ticket)
 
     def _session(self, now_us: int) -> Session:
         keep = self.rules.rules.keep_specialists

@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from services.routing.domain import reasons
-from services.routing.domain.floor.columns import Bits, Columns, Floats, Ints, unfit
-from services.routing.domain.floor.lines import Line
+from services.routing.domain.floor.columns import Bits, Columns, Flags, Floats, Ints
+from services.routing.domain.floor.lines import Line, Waiting
 from services.routing.domain.needs import AskedSkill, Needs
 from services.routing.domain.rules import QueueRule, RoutingRules
 
@@ -32,26 +31,27 @@ class Kind:
         self.key = needs.key
         self.strategy = queue.strategy or rules.strategy
         self.line = Line()
-        self.asked = asked_skills(needs, rules, columns)
-        self.fit: Bits = np.full(len(columns.duty), reasons.GONE, np.uint16)
-        self.level: Floats = np.zeros(len(columns.duty))
         self._columns = columns
         self._version = -1
         self._able: Ints = np.zeros(0, np.int64)
         self._lowest = 0
-        for agent, places in columns.profiles():
-            self.fit[places] = unfit(agent, needs, self.asked)
-            self.level[places] = self._level_of(agent.skills)
+        self.ask(asked_skills(needs, rules, columns))
+
+    def ask(self, asked: tuple[AskedSkill, ...]) -> None:
+        """From now on these skills of the needs are asked for."""
+        self.asked = asked
+        everybody = slice(len(self._columns.duty))
+        self.fit: Bits = self._columns.unfit(self.needs, asked, everybody)
+        self.level: Floats = self._columns.level(asked, everybody)
 
     def put(self, place: int) -> None:
         """The agent at this place is new, or serves other tickets than before."""
         if place >= len(self.fit):
-            more = len(self._columns.duty) - len(self.fit)
-            self.fit = np.concatenate([self.fit, np.full(more, reasons.GONE, np.uint16)])
-            self.level = np.concatenate([self.level, np.zeros(more)])
-        agent = self._columns.agents[place]
-        self.fit[place] = unfit(agent, self.needs, self.asked)
-        self.level[place] = self._level_of(agent.skills)
+            self.ask(self.asked)
+            return
+        here = slice(place, place + 1)
+        self.fit[here] = self._columns.unfit(self.needs, self.asked, here)
+        self.level[here] = self._columns.level(self.asked, here)
 
     def able(self) -> Ints:
         """The places of those on duty who can take such a ticket, given room."""
@@ -87,17 +87,22 @@ class Kind:
         self._lowest = int(tops.min()) if len(tops) else self.needs.tier
         self._version = self._columns.version
 
-    def _level_of(self, skills: dict[str, int]) -> int:
-        return sum(skills.get(skill.name, 0) for skill in self.asked)
-
 
 class Kinds:
-    """Every kind that was ever asked for under one rule set, made when it is first needed."""
+    """Every kind that was ever asked for under one rule set, made when it is first needed.
+
+    `waiting` are those of which at least one ticket waits.
+    """
 
     def __init__(self, rules: RoutingRules, columns: Columns) -> None:
         self._rules = rules
         self._columns = columns
+        self.waiting: dict[Kind, None] = {}
         self._kinds: dict[Needs, Kind] = {}
+        self._skills_version = columns.skills_version
+        self._served: dict[int, list[Kind]] = {}
+        self._waiting_version = 0
+        self._wanted: tuple[tuple[int, int], Flags] | None = None
         self._relaxed: dict[Needs, Kind | None] = {}
         self._overflow: dict[Needs, Kind | None] = {}
 
@@ -108,6 +113,7 @@ class Kinds:
         kind = self._kinds.get(needs)
         if kind is None:
             kind = self._kinds[needs] = Kind(needs, queue, self._rules, self._columns)
+            self._served.clear()
         return kind
 
     def by_key(self, key: str) -> Kind | None:
@@ -124,6 +130,8 @@ class Kinds:
 
     def overflow(self, kind: Kind) -> Kind | None:
         """The kind whose agents help out; None without an overflow, or when it is already that."""
+        if kind.queue.overflow is None:
+            return None
         if kind.needs not in self._overflow:
             self._overflow[kind.needs] = self._make_overflow(kind)
         return self._overflow[kind.needs]
@@ -158,9 +166,55 @@ class Kinds:
         return kind, min(changes, default=None)
 
     def refresh(self, place: int) -> None:
-        """The agent at this place has changed."""
+        """The agent at this place is new, or can serve other tickets than before."""
         for kind in self._kinds.values():
             kind.put(place)
+        if self._skills_version != self._columns.skills_version:
+            self._skills_version = self._columns.skills_version
+            for kind in self._kinds.values():
+                asked = asked_skills(kind.needs, self._rules, self._columns)
+                if asked != kind.asked:
+                    kind.ask(asked)
+        self._served.clear()
+
+    def stand(self, ticket: Waiting) -> None:
+        """The ticket stands in the line of its kind from now on."""
+        ticket.kind.line.put(ticket)
+        if ticket.kind not in self.waiting:
+            self.waiting[ticket.kind] = None
+            self._waiting_version += 1
+
+    def leave(self, ticket: Waiting) -> bool:
+        """The ticket stands in its line no more. True when it was the last one there."""
+        ticket.kind.line.remove(ticket.id)
+        if len(ticket.kind.line) or ticket.kind not in self.waiting:
+            return False
+        del self.waiting[ticket.kind]
+        self._waiting_version += 1
+        return True
+
+    def served_by(self, place: int) -> list[Kind]:
+        """The kinds that the agent at this place can serve, duty and room aside, the overflow's
+        work included."""
+        served = self._served.get(place)
+        if served is None:
+            helpers = [(kind, self.overflow(kind)) for kind in self]  # may make further kinds
+            helping = {kind for kind, helper in helpers if helper and helper.fits(place)}
+            served = [kind for kind in self if kind in helping or kind.fits(place)]
+            self._served[place] = served
+        return served
+
+    def wanted(self) -> Flags:
+        """By place: True for those who can do work that waits and that nobody of a lower tier than
+        theirs can do."""
+        key = (self._columns.version, self._waiting_version)
+        if self._wanted is None or self._wanted[0] != key:
+            wanted: Flags = np.zeros(len(self._columns.duty), np.bool_)
+            for kind in self.waiting:
+                if (lowest := kind.lowest()) > 1:
+                    wanted |= (kind.fit == 0) & (self._columns.top <= lowest)
+            self._wanted = (key, wanted)
+        return self._wanted[1]
 
     def _make_overflow(self, kind: Kind) -> Kind | None:
         overflow = kind.queue.overflow

@@ -65,9 +65,11 @@ class Session:
         """
         open_ = list(kinds)
         while True:
-            free = {kind: self._unkept(kind) for kind in open_ if len(kind.line)}
-            open_ = [kind for kind, places in free.items() if len(places)]
-            batch = self._next(open_, self._slots_left(list(free.values()))) if open_ else []
+            # Places only become fewer, but those kept for others are given back when that work is
+            # given out: so a kind is done with when nobody is free for it, kept or not.
+            open_ = [k for k in open_ if len(k.line) and len(self._kinds.serving(k).free())]
+            free = {kind: places for kind in open_ if len(places := self._unkept(kind))}
+            batch = self._next(list(free), self._slots_left(list(free.values()))) if free else []
             if not batch:
                 return
             yield batch
@@ -114,16 +116,9 @@ class Session:
         do, while `kind` is something that a lower tier can do."""
         if not self._keep:
             return places[:0]
-        lowest = kind.lowest()
-        kept = np.zeros(len(places), np.bool_)
-        higher = self._columns.top[places] > lowest
-        if not higher.any():
-            return places[:0]
-        for other in self._kinds:
-            if len(other.line) and (floor := other.lowest()) > lowest:
-                mine = (self._columns.top[places] <= floor) & (other.fit[places] == 0)
-                kept |= higher & mine
-        return places[kept]
+        higher = places[self._columns.top[places] > kind.lowest()]
+        kept: Ints = higher[self._kinds.wanted()[higher]] if len(higher) else higher
+        return kept
 
     # ------------------------------------------------------------------------------ one batch
 
@@ -176,7 +171,7 @@ class Session:
     def _alike(self, batch: list[Waiting], kind: Kind) -> list[tuple[Waiting, int]]:
         """Tickets that all need the same: the first ones go to the best places."""
         free = self._unkept(kind)
-        columns = self._slots([kind], [free], len(batch))
+        columns = self._slots(batch, [kind], [free])
         if not columns:
             return []
         serving = self._kinds.serving(kind)
@@ -187,7 +182,7 @@ class Session:
     def _assign(self, batch: list[Waiting]) -> list[tuple[Waiting, int]]:
         kinds = list({id(t.kind): t.kind for t in batch}.values())
         free = [self._unkept(kind) for kind in kinds]
-        slots = self._slots(kinds, free, len(batch))
+        slots = self._slots(batch, kinds, free)
         if not slots:
             return []
         cost = np.full((len(batch), len(slots)), FORBIDDEN_COST)
@@ -214,17 +209,25 @@ class Session:
         pairs = zip(*linear_sum_assignment(cost[served]), strict=True)
         return [(batch[served[int(row)]], slots[int(column)][0]) for row, column in pairs]
 
-    def _slots(self, kinds: list[Kind], free: list[Ints], most: int) -> list[tuple[int, int]]:
-        """(place, how many of the batch came to it before): the free places that `most` tickets
-        could need."""
+    def _slots(
+        self, batch: list[Waiting], kinds: list[Kind], free: list[Ints]
+    ) -> list[tuple[int, int]]:
+        """(place, how many of the batch came to it before): the free places that the batch could
+        need. Those are the best ones of each kind, one for every ticket, and as many more as one of
+        its tickets was declined by; and the agents whom tickets prefer."""
+        most = len(batch)
         needs = kinds[0].needs
         candidates: dict[int, None] = {}
         for kind, some in zip(kinds, free, strict=True):
+            own = [ticket for ticket in batch if ticket.kind is kind]
+            enough = most + max(len(ticket.declined or ()) for ticket in own)
             near = some
-            if len(some) > most:
+            if len(some) > enough:
                 cost = costs(self._kinds.serving(kind), self._columns, some)
-                near = some[np.argpartition(cost, most - 1)[:most]]
+                near = some[np.argpartition(cost, enough - 1)[:enough]]
             candidates |= dict.fromkeys(int(place) for place in near)
+            preferred = {self._columns.places.get(ticket.preferred or "", -1) for ticket in own}
+            candidates |= dict.fromkeys(preferred.intersection(some.tolist()))
         slots = []
         for place in sorted(candidates):
             room = self._columns.rooms(place, needs.units, needs.channel)
