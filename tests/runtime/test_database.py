@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -113,6 +114,20 @@ def test_several_processes_may_make_the_tables_at_once(database_url: str) -> Non
     for one in made:
         one.close()
     assert errors == []
+
+
+def test_what_was_committed_reaches_sqlites_file_without_another_commit(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    database.create(METADATA)
+    file = Path(database.url.database or "")
+    for number in range(50):
+        rows = [{"id": number * 100 + n, "name": "x" * 50, "size": n} for n in range(100)]
+        write(database, lambda connection, rows=rows: connection.execute(insert(THINGS), rows))  # type: ignore[misc]
+    deadline_s = time.monotonic() + 20
+    while file.stat().st_size < 5_000 * 50:
+        assert time.monotonic() < deadline_s, "the log was not copied"
+        threading.Event().wait(0.05)
+    database.close()
 
 
 def test_sqlite_that_stays_busy_is_transient_and_then_works(
