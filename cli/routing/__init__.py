@@ -8,17 +8,19 @@ from __future__ import annotations
 import typer
 
 from cli.routing.agents import app as agents
+from cli.routing.offers import app as offers
 from cli.routing.rules import app as rules
 
 app = typer.Typer(
-    help="Routing: the agents, and the rules by which tickets find them.",
+    help="Routing: agents, offers, and the rules by which tickets find their agent.",
     no_args_is_help=True,
     add_completion=False,
 )
 app.add_typer(agents, name="agents")
+app.add_typer(offers, name="offers")
 app.add_typer(rules, name="rules")
 
 
 @app.callback()
 def routing() -> None:
-    """Routing: the agents, and the rules by which tickets find them."""
+    """Routing: agents, offers, and the rules by which tickets find their agent."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
 
 import pytest
-import uvicorn
 from typer.testing import CliRunner, Result
 
 from cli.main import app
@@ -17,6 +14,7 @@ from cli.output import FAILED, OK, UNREACHABLE, USAGE
 from libs.runtime.localserver import free_port
 from services.routing.app import build
 from services.routing.config import RoutingSettings
+from tests.cli.served import served
 
 Ask = Callable[..., Result]
 ROSTER = """\
@@ -48,26 +46,13 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     port = free_port()
     monkeypatch.setenv("BITACORA_ROUTING_HTTP_PORT", str(port))
     service = build(RoutingSettings(data_dir=tmp_path))
-    service._create()
-    server = uvicorn.Server(
-        uvicorn.Config(service.http, port=port, log_config=None, lifespan="off")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline_s = monotonic() + 20
-    while not server.started:
-        assert thread.is_alive()
-        assert monotonic() < deadline_s
-        thread.join(0.01)
 
     def run(*arguments: str) -> Result:
         line = ["routing", "agents", *arguments, "--data-dir", str(tmp_path)]
         return CliRunner().invoke(app, line)
 
-    yield run
-    server.should_exit = True
-    thread.join(20)
-    service.store.close()
+    with served(service):
+        yield run
 
 
 def write(path: Path, text: str) -> str:
