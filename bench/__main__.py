@@ -13,7 +13,14 @@ from typing import Any, Final
 from bench.harness import ROOT, How, Result
 from bench.report import sentence, write_table
 
-BENCHMARKS: Final = ("incident_log", "http_create", "assign_latency", "sla_calculate", "sla_timers")
+BENCHMARKS: Final = (
+    "incident_log",
+    "http_create",
+    "assign_latency",
+    "sla_calculate",
+    "sla_timers",
+    "routing_decisions",
+)
 """One file each, with NAME, WHAT and `async def run(how) -> Result`."""
 RESULTS: Final = ROOT / "bench" / "results"
 PAGE: Final = ROOT / "docs" / "performance.md"
