@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -10,9 +11,10 @@ from pydantic import BaseModel
 from libs.runtime.errors import Rejected
 from libs.runtime.store import ServiceStore
 from services.reporting.domain import DURATIONS, MEASURES, Metric
-from services.reporting.query import CountersQuery, TicketQuery
-from services.reporting.snapshot import Snapshots
+from services.reporting.query import CountersQuery, RoutingQuery, TicketQuery
+from services.reporting.snapshot import Floors, Snapshots
 from services.reporting.views.figures import Figures
+from services.reporting.views.floor import Floor, part_of
 from services.reporting.views.lists import (
     Json,
     Page,
@@ -31,7 +33,7 @@ class PositionList(BaseModel):
     positions: list[dict[str, Any]]
 
 
-def router(store: ServiceStore, snapshots: Snapshots) -> APIRouter:
+def router(store: ServiceStore, snapshots: Snapshots, floors: Floors) -> APIRouter:
     """The routes over one store."""
     routes = APIRouter(tags=["reporting"])
 
@@ -62,6 +64,14 @@ def router(store: ServiceStore, snapshots: Snapshots) -> APIRouter:
         What each figure means: `/v1/metrics`.
         """
         return await snapshots.get(query.range)
+
+    @routes.get("/v1/routing")
+    async def routing(query: Annotated[RoutingQuery, Query()]) -> Floor:
+        """Routing's floor: queues with depth, oldest wait and reasons; agents, `limit` a page, with
+        presence and load; the newest decisions. The sums are of all that the filter finds."""
+        found = part_of(await floors.get(), query.wanted())
+        start = (query.page - 1) * query.limit
+        return replace(found, agents=found.agents[start : start + query.limit])
 
     @routes.get("/v1/metrics")
     async def metrics() -> MetricList:

@@ -8,7 +8,7 @@ from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.config import ReportingSettings
 from services.reporting.handlers import TOPICS, ReportingHandler
-from services.reporting.snapshot import Snapshots
+from services.reporting.snapshot import Floors, Snapshots
 from services.reporting.views import fresh_metadata
 
 SOURCE = "/bitacora/reporting"
@@ -24,11 +24,11 @@ def build(settings: ReportingSettings) -> Service:
     )
     service = Service(settings, store)
     service.consume(TOPICS, ReportingHandler())
-    snapshots = Snapshots(store)
-    service.http.include_router(api.router(store, snapshots))
+    snapshots, floors = Snapshots(store), Floors(store)
+    service.http.include_router(api.router(store, snapshots, floors))
     if settings.page:
         from services.reporting.page import mount
 
         # Last: the page takes every path that no route above has taken.
-        mount(service.http, store, snapshots, interval_s=settings.page_interval_s)
+        mount(service.http, store, snapshots, floors, interval_s=settings.page_interval_s)
     return service

@@ -17,6 +17,10 @@ HOUR_US: Final = 3_600_000_000
 DAY_H: Final = 24
 SETTLED: Final = frozenset((Status.SOLVED, Status.CLOSED))
 
+WAIT_LONG_S: Final = 900
+WAIT_VERY_LONG_S: Final = 3_600
+"""From when the operator's view calls the oldest wait of a queue long, and very long."""
+
 Unit = Literal["tickets", "times", "seconds", "clocks"]
 
 

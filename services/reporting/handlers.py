@@ -22,11 +22,21 @@ from services.reporting.views import (
     ClocksView,
     HistoryView,
     PositionsView,
+    RosterView,
+    RoutingView,
     StatusCounts,
     Tally,
     TicketsView,
+    Work,
 )
-from services.reporting.views.history import AGENT_PREFIX, DECISION_PREFIX, SLA_PREFIX
+from services.reporting.views.history import (
+    AGENT_PREFIX,
+    DECISION_PREFIX,
+    NEEDS_PREFIX,
+    NOTIFICATION_PREFIX,
+    RULES_STREAM,
+    SLA_PREFIX,
+)
 
 TOPICS: Final = (
     TICKETS_EVENTS,
@@ -44,6 +54,8 @@ class ReportingHandler:
         self._tickets = TicketsView()
         self._clocks = ClocksView()
         self._agents = AgentsView()
+        self._roster = RosterView()
+        self._routing = RoutingView()
         self._history = HistoryView()
         self._positions = PositionsView()
 
@@ -59,18 +71,22 @@ class ReportingHandler:
         """
         del outgoing
         by_topic = split(envelopes)
-        tally, statuses = Tally(), StatusCounts()
+        tally, statuses, work = Tally(), StatusCounts(), Work()
         rejected = by_topic.get(TICKETS_REJECTIONS, [])
         kept = [e for e in envelopes if type(e.event) is not CommandRejected]
         self._history.apply(connection, kept)
         self._history.apply_rejections(connection, rejected)
         if tickets := by_topic.get(TICKETS_EVENTS):
-            self._tickets.apply(connection, tickets, tally, statuses)
+            self._tickets.apply(connection, tickets, tally, statuses, work)
             statuses.save(connection)
+            work.save(connection)
         if clocks := by_topic.get(SLA_EVENTS):
             self._clocks.apply(connection, clocks, tally)
         if agents := by_topic.get(AGENTS_EVENTS):
             self._agents.apply(connection, agents)
+            self._roster.apply(connection, agents)
+        if decisions := by_topic.get(ROUTING_DECISIONS):
+            self._routing.apply(connection, decisions)
         tally.save(connection)
         self._positions.apply(connection, by_topic)
 
@@ -87,6 +103,8 @@ def topic_of(envelope: EventEnvelope) -> str:
     stream_id = envelope.stream_id
     if type(envelope.event) is CommandRejected:
         return TICKETS_REJECTIONS
+    if stream_id == RULES_STREAM:
+        return ROUTING_DECISIONS
     prefix, colon, _ = stream_id.partition(":")
     return _BY_PREFIX.get(prefix + colon, TICKETS_EVENTS)
 
@@ -94,5 +112,7 @@ def topic_of(envelope: EventEnvelope) -> str:
 _BY_PREFIX: Final = {
     SLA_PREFIX: SLA_EVENTS,
     DECISION_PREFIX: ROUTING_DECISIONS,
+    NEEDS_PREFIX: ROUTING_DECISIONS,
+    NOTIFICATION_PREFIX: ROUTING_DECISIONS,
     AGENT_PREFIX: AGENTS_EVENTS,
 }

@@ -7,7 +7,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.events import Channel, Priority, Status
+from libs.events.agent import Presence
 from services.reporting.views.figures import Range
+from services.reporting.views.floor import FloorFilter
 from services.reporting.views.lists import TicketFilter
 
 _LARGEST = 2**63 - 1
@@ -40,3 +42,18 @@ class CountersQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     range: Range = "all"
+
+
+class RoutingQuery(BaseModel):
+    """Which part of routing's floor. Pages count from 1."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: _Text | None = None
+    group: _Text | None = None
+    presence: Presence | None = None
+    page: int = Field(1, ge=1, le=100_000)
+    limit: int = Field(50, ge=1, le=1_000)
+
+    def wanted(self) -> FloorFilter:
+        return FloorFilter(self.queue, self.group, self.presence)

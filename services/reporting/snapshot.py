@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from libs.runtime.store import ServiceStore
 from services.reporting.views.figures import Figures, Range, read_figures, stamp
+from services.reporting.views.floor import Floor, read_floor
 
 
 class Snapshots:
@@ -30,3 +31,19 @@ class Snapshots:
 
     def _read(self, connection: Connection, range_: Range) -> tuple[int, Figures]:
         return stamp(connection), read_figures(connection, range_, now=self._store.clock.now())
+
+
+class Floors:
+    """The latest floor of routing, shared in the same way."""
+
+    def __init__(self, store: ServiceStore) -> None:
+        self._store = store
+        self._known: tuple[int, Floor] | None = None
+        self._busy = asyncio.Lock()
+
+    async def get(self) -> Floor:
+        """The floor as of the last applied event. Raises Transient without a database."""
+        async with self._busy:
+            if self._known is None or self._known[0] != await self._store.read(stamp):
+                self._known = await self._store.read(lambda c: (stamp(c), read_floor(c)))
+            return self._known[1]

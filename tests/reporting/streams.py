@@ -73,6 +73,7 @@ class Desk:
             result += [ticket, self.clocks(ticket), self.decisions(ticket)]
             if self._random.random() < 0.1:
                 result.append(self.refusal(ticket))
+        result += self.floor()
         return [stream for stream in result if stream]
 
     def ticket(self, events: int) -> Stream:
@@ -134,16 +135,73 @@ class Desk:
         ]
 
     def decisions(self, ticket: Stream) -> Stream:
-        ticket_id = ticket[0].stream_id
-        event = routing.TicketRouted(
-            decision_id=f"d:{ticket_id}",
-            ticket_id=ticket_id,
-            outcome="assigned",
-            agent="1",
-            trigger="created",
-            rule_version="1",
+        ticket_id, at = ticket[0].stream_id, ticket[0].time
+        rng = random.Random(ticket_id)  # its own: what is drawn here must not move the tickets
+        queue = rng.choice(("urgent", "default"))
+        needs = routing.TicketNeeds(channel=Channel.CHAT, tier=rng.choice((1, 2)), units=2)
+        common: dict[str, Any] = {"ticket_id": ticket_id, "rule_version": "1"}
+        common |= {"queue": queue, "needs": needs, "needs_key": queue, "strategy": "most_spare"}
+        nobody = routing.TicketRouted(
+            decision_id=f"n:{ticket_id}",
+            outcome="nobody",
+            trigger="ticket_created",
+            candidates=(routing.Candidate(agent="2", rejected=("offline", "skill")),),
+            rejected=(routing.RejectedCount(reason="offline", agents=3),),
+            **common,
         )
-        return [self._put(f"decision:{ticket_id}", 1, event, ticket[0].time, "service:routing")]
+        offered: dict[str, Any] = {"decision_id": f"o:{ticket_id}", "agent": "2"}
+        events: list[Event] = [
+            nobody,
+            routing.TicketRouted(
+                outcome="offered",
+                trigger="agent_freed",
+                offer_until=at + timedelta(minutes=1),
+                **offered,
+                **common,
+            ),
+            routing.OfferEnded(ticket_id=ticket_id, outcome="timed_out", **offered),
+            routing.TicketRouted(
+                decision_id=f"d:{ticket_id}",
+                outcome="assigned",
+                agent="1",
+                trigger="offer_timed_out",
+                candidates=(routing.Candidate(agent="1", score=4.0),),
+                **common,
+            ),
+            routing.TicketTakenBack(
+                ticket_id=ticket_id, agent="1", reason="out_of_office", command_id="c"
+            ),
+        ]
+        return [
+            self._put(
+                f"decision:{ticket_id}",
+                sequence,
+                event,
+                at + timedelta(seconds=sequence),
+                "service:routing",
+            )
+            for sequence, event in enumerate(events[: rng.randint(1, 5)], 1)
+        ]
+
+    def floor(self) -> list[Stream]:
+        """What routing says besides of tickets: its rules, why lines wait, who was told."""
+        needs = routing.TicketNeeds(channel=Channel.CHAT, units=2)
+        counts = (routing.RejectedCount(reason="off_hours", agents=2),)
+        line: dict[str, Any] = {"queue": "urgent", "needs": needs}
+        waits = [
+            routing.WaitReasonsChanged(waiting=2, oldest_since=self._start, reasons=counts, **line),
+            routing.WaitReasonsChanged(waiting=0, **line),
+            routing.WaitReasonsChanged(waiting=1, oldest_since=self._start, reasons=counts, **line),
+        ]
+        told = routing.AgentNotified(
+            notification_id="1", agent="1", kind="assigned", outcome="failed", attempts=3
+        )
+        after = self._start + timedelta(days=30)
+        return [
+            [self._put("needs:1", n, event, after) for n, event in enumerate(waits, 1)],
+            [self._put("notification:1", 1, told, after)],
+            [self._put("rules", 1, routing.RoutingRulesChanged(version=1, rules={}), after)],
+        ]
 
     def refusal(self, ticket: Stream) -> Stream:
         command_id = str(UUID(int=self._random.getrandbits(128), version=4))

@@ -13,7 +13,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from libs.runtime.http import create_http_app
 from services.reporting import api
-from services.reporting.snapshot import Snapshots
+from services.reporting.snapshot import Floors, Snapshots
 from tests.reporting.house import feed, open_store
 from tests.reporting.streams import Desk, by_time
 
@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     with open_store(f"sqlite:///{file}") as store:
         feed(store, [by_time(STREAMS)])
         app = create_http_app("reporting", readiness=ready)
-        app.include_router(api.router(store, Snapshots(store)))
+        app.include_router(api.router(store, Snapshots(store), Floors(store)))
         yield app
 
 

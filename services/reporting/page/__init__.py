@@ -10,8 +10,9 @@ from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
 from services.reporting.page.overview import overview
+from services.reporting.page.routing import routing_page
 from services.reporting.page.ticket import ticket_page
-from services.reporting.snapshot import Snapshots
+from services.reporting.snapshot import Floors, Snapshots
 
 ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect x="4" y="2" width="17"'
@@ -24,6 +25,7 @@ def mount(
     app: FastAPI,
     store: ServiceStore,
     snapshots: Snapshots,
+    floors: Floors,
     *,
     interval_s: float,
 ) -> None:
@@ -32,6 +34,10 @@ def mount(
     @ui.page("/", title="Bitácora · Overview")
     async def _overview(request: Request) -> None:
         await overview(request, store, snapshots, interval_s=interval_s)
+
+    @ui.page("/routing", title="Routing · Bitácora")
+    async def _routing(request: Request) -> None:
+        await routing_page(request, floors, store.clock, interval_s=interval_s)
 
     @ui.page("/tickets/{ticket_id}", title="Ticket · Bitácora")
     async def _ticket(request: Request, ticket_id: str) -> None:

@@ -7,9 +7,14 @@ from typing import Any, Final
 
 import orjson
 
+from libs.events.routing_text import sentence
 from services.reporting.page.parts import duration, moment_s, type_name, word
 from services.reporting.views.history import DECISION_PREFIX, SLA_PREFIX
 from services.reporting.views.lists import Json
+
+ROUTING: Final = frozenset(
+    ("TicketRouted", "OfferEnded", "TicketTakenBack", "HandOverLimitReached")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,8 @@ def _what(name: str, d: dict[str, Any], names: dict[str, str]) -> str:
         before = _holder(d.get("previous_group"), d.get("previous_agent"), names)
         after = _holder(d.get("group"), d.get("agent"), names)
         return f"Assigned to {after}" + (f", before {before}" if before != "nobody" else "")
-    if name == "TicketRouted":
-        if d["outcome"] == "nobody":
-            return "Routing found nobody free: the ticket waits"
-        return f"Routing chose {_holder(d.get('group'), d.get('agent'), names)}"
+    if name in ROUTING:
+        return f"Routing: {sentence(name, d, names)}"
     make = _SENTENCES.get(name)
     return make(d) if make else name
 

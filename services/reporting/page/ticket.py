@@ -9,6 +9,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
+from services.reporting.page.decisions import decisions, waiting
 from services.reporting.page.frame import fragment, frame, look_again, update
 from services.reporting.page.parts import duration, moment_s, word
 from services.reporting.page.stories import entries, who
@@ -42,8 +43,13 @@ async def ticket_page(
         with body:
             head = ui.html("", sanitize=False)
             with ui.element("div").classes("ticket"):
-                history = ui.html("", sanitize=False, tag="section")
-                history.classes("card").props('aria-labelledby="h-history"')
+                with ui.element("div").classes("stack"):
+                    routing = ui.element("section").classes("card decisions")
+                    with routing.props('id="routing" aria-labelledby="h-routing"'):
+                        waits = ui.html("", sanitize=False)
+                        decided = ui.html("", sanitize=False)
+                    history = ui.html("", sanitize=False, tag="section")
+                    history.classes("card").props('aria-labelledby="h-history"')
                 with ui.element("div").classes("side"):
                     facts = ui.html("", sanitize=False, tag="section")
                     facts.classes("card").props('aria-labelledby="h-facts"')
@@ -60,6 +66,8 @@ async def ticket_page(
         update(head, "ticket_head.html", t=ticket)
         update(facts, "ticket_facts.html", facts=_facts(ticket))
         update(clocks, "ticket_clocks.html", clocks=ticket["clocks"])
+        update(waits, "ticket_waiting.html", w=waiting(ticket, known), number=ticket["number"])
+        update(decided, "ticket_routing.html", decisions=decisions(ticket, known))
         update(
             history,
             "history.html",

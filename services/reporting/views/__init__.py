@@ -9,20 +9,44 @@ from services.reporting.views.clocks import CLOCKS, ClocksView
 from services.reporting.views.history import HISTORY, REJECTIONS, HistoryView
 from services.reporting.views.positions import POSITIONS, PositionsView
 from services.reporting.views.rollup import HOURLY, STATUS_COUNTS, StatusCounts, Tally
+from services.reporting.views.roster import ROSTER, RosterView
+from services.reporting.views.routing import GIVEN, LINES, ROUTED, ROUTING_LOG, RoutingView
 from services.reporting.views.sql import METADATA, fresh_metadata
 from services.reporting.views.tickets import TICKETS, TicketsView
+from services.reporting.views.work import AT_WORK, Work
 
-VIEWS = (TICKETS, HISTORY, CLOCKS, AGENTS, HOURLY, STATUS_COUNTS, POSITIONS, REJECTIONS)
+VIEWS = (
+    TICKETS,
+    HISTORY,
+    CLOCKS,
+    AGENTS,
+    ROSTER,
+    AT_WORK,
+    ROUTED,
+    LINES,
+    ROUTING_LOG,
+    GIVEN,
+    HOURLY,
+    STATUS_COUNTS,
+    POSITIONS,
+    REJECTIONS,
+)
 """Every table that a rebuild makes anew."""
 
 __all__ = [
     "AGENTS",
+    "AT_WORK",
     "CLOCKS",
+    "GIVEN",
     "HISTORY",
     "HOURLY",
+    "LINES",
     "METADATA",
     "POSITIONS",
     "REJECTIONS",
+    "ROSTER",
+    "ROUTED",
+    "ROUTING_LOG",
     "STATUS_COUNTS",
     "TICKETS",
     "VIEWS",
@@ -30,8 +54,11 @@ __all__ = [
     "ClocksView",
     "HistoryView",
     "PositionsView",
+    "RosterView",
+    "RoutingView",
     "StatusCounts",
     "Tally",
     "TicketsView",
+    "Work",
     "fresh_metadata",
 ]

@@ -43,6 +43,9 @@ Index("rejections_ticket", REJECTIONS.c.ticket_id)
 
 SLA_PREFIX: Final = "sla:"
 DECISION_PREFIX: Final = "decision:"
+NEEDS_PREFIX: Final = "needs:"
+NOTIFICATION_PREFIX: Final = "notification:"
+RULES_STREAM: Final = "rules"
 AGENT_PREFIX: Final = "agent:"
 
 _save_history = Save(HISTORY, keep=True)

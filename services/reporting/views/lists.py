@@ -16,6 +16,7 @@ from libs.runtime.errors import Poison
 from services.reporting.domain import words
 from services.reporting.views.agents import AGENTS
 from services.reporting.views.clocks import CLOCKS
+from services.reporting.views.floor import notifications_of, standing_of
 from services.reporting.views.history import HISTORY, REJECTIONS, streams_of
 from services.reporting.views.positions import POSITIONS
 from services.reporting.views.tickets import TICKETS
@@ -125,7 +126,8 @@ def count_tickets(connection: Connection, wanted: TicketFilter) -> int:
 
 
 def get_ticket(connection: Connection, ticket_id: str) -> Json | None:
-    """The row, with `clocks`, `history` and `rejections`; None when there is no such ticket.
+    """The row, with `clocks`, `routing` (how it stands there), `history`, `notifications` and
+    `rejections`; None when there is no such ticket.
 
     `history` merges the streams of the ticket, its clocks and its routing decisions by time; each
     stream keeps its own order.
@@ -137,7 +139,9 @@ def get_ticket(connection: Connection, ticket_id: str) -> Json | None:
     return {
         **_json(dict(row)),
         "clocks": _clocks(connection, ticket_id),
+        "routing": standing_of(connection, ticket_id),
         "history": _history(connection, ticket_id),
+        "notifications": notifications_of(connection, ticket_id),
         "rejections": _rejections(connection, ticket_id),
     }
 

@@ -24,6 +24,7 @@ from libs.events import ticket as t
 from services.reporting.domain import EPOCH, SETTLED, counted, hour_of, microseconds
 from services.reporting.views.rollup import StatusCounts, Tally
 from services.reporting.views.sql import METADATA, RowTuple, Save, big, clean
+from services.reporting.views.work import Work
 
 TICKETS = Table(
     "tickets",
@@ -96,7 +97,7 @@ _save = Save(TICKETS)
 
 
 class TicketsView:
-    """Keeps `tickets`, and counts what changed into the rollups."""
+    """Keeps `tickets`, counts what changed into the rollups, and tells `work` of it."""
 
     def apply(
         self,
@@ -104,6 +105,7 @@ class TicketsView:
         envelopes: Sequence[EventEnvelope],
         tally: Tally,
         statuses: StatusCounts,
+        work: Work,
     ) -> None:
         """Fold the events (in order per stream) into the rows of the tickets they touch.
 
@@ -119,6 +121,7 @@ class TicketsView:
                 continue
             after = evolve(before, envelope)
             states[ticket_id] = touched[ticket_id] = after
+            work.note(before, after, envelope)
             if kind not in _COUNTED:
                 continue
             if ticket_id not in first_solved and after.status in SETTLED:

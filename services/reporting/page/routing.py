@@ -1,0 +1,227 @@
+"""The operator's view of routing: queues and why they wait, agents and their load, decisions, live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from nicegui import ui
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from libs.events import parse_time
+from libs.events.routing_text import plain
+from libs.runtime.clock import Clock
+from services.reporting.page.frame import Frame, fragment, frame, look_again, update
+from services.reporting.page.parts import link, number
+from services.reporting.page.routing_rows import agent_row, decision_row, length, queue_row
+from services.reporting.query import RoutingQuery
+from services.reporting.snapshot import Floors
+from services.reporting.views.floor import PRESENCES, Floor, FloorFilter, part_of
+
+PATH: Final = "/routing"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for. `problem` names what in it could not be understood."""
+
+    query: RoutingQuery
+    problem: str
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        return self.query.model_dump(include={"queue", "group", "presence"}, exclude_none=True)
+
+
+def asked(parameters: Mapping[str, str]) -> Asked:
+    """Reads the address. A filter that makes no sense is named and left out, the others hold."""
+    given: dict[str, Any] = {name: value for name, value in parameters.items() if value.strip()}
+    given.pop("limit", None)
+    try:
+        return Asked(RoutingQuery.model_validate(given), "")
+    except ValidationError as error:
+        wrong = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
+        rest = {name: value for name, value in given.items() if name not in wrong}
+        names = ", ".join(sorted(name[:40] for name in wrong))
+        problem = f"this filter was not understood and is left out: {names}"
+        return Asked(RoutingQuery.model_validate(rest), problem)
+
+
+async def routing_page(
+    request: Request, floors: Floors, clock: Clock, *, interval_s: float
+) -> None:
+    """Build the page for one visitor."""
+    wanted = asked(dict(request.query_params))
+    floor = await floors.get()
+    with frame(request, "Routing · Bitácora") as made:
+        if wanted.problem:
+            made.warn(wanted.problem)
+        page = _Page(made, wanted, floor)
+
+    async def refresh() -> None:
+        page.show(await floors.get(), clock.now())
+
+    page.show(floor, clock.now())
+    look_again(made, interval_s, refresh)
+
+
+class _Page:
+    def __init__(self, made: Frame, wanted: Asked, floor: Floor) -> None:
+        self._frame = made
+        self._wanted = wanted
+        self._head = fragment("routing_head.html", floor=floor)
+        self._empty = fragment("routing_empty.html")
+        self._body = ui.element("div").classes("body")
+        with self._body:
+            self._tiles = ui.html("", sanitize=False, tag="section")
+            self._tiles.props('aria-label="Key figures"')
+            fragment("routing_filters.html", filters=wanted.filters, choices=_choices(floor))
+            with _card("queues"):
+                fragment("card_title.html", id="h-queues", title="Queues", unit="oldest wait first")
+                self._queues = _table("Queues", QUEUE_COLUMNS, QUEUE_ROW)
+                self._no_queue = ui.html("", sanitize=False)
+            with _card("agents"):
+                self._agents_title = ui.html("", sanitize=False)
+                self._agents = _table("Agents", AGENT_COLUMNS, AGENT_ROW)
+                self._no_agent = ui.html("", sanitize=False)
+                self._more = ui.html("", sanitize=False, tag="nav")
+                self._more.props('aria-label="Pages of the agents"')
+            with _card("decisions"):
+                title = {"title": "Recent decisions", "unit": "newest first, of all queues"}
+                fragment("card_title.html", id="h-decisions", **title)
+                self._decisions = _table("Recent decisions", DECISION_COLUMNS, DECISION_ROW)
+                self._no_decision = ui.html("", sanitize=False)
+
+    def show(self, floor: Floor, now: datetime) -> None:
+        """Bring everything up to date; what has not changed is not sent."""
+        seen = part_of(floor, self._wanted.query.wanted())
+        self._frame.say(f"{number(floor.events)} events applied", ok=True)
+        nothing = not (floor.agents or floor.queues or floor.decisions)
+        self._empty.set_visibility(nothing)
+        self._body.set_visibility(not nothing)
+        names = {agent.id: agent.name for agent in floor.agents}
+        update(self._head, "routing_head.html", floor=floor)
+        update(self._tiles, "routing_tiles.html", floor=seen, oldest=_oldest(seen, now))
+        _fill(self._queues, [queue_row(queue, now) for queue in seen.queues])
+        _fill(self._decisions, [decision_row(event, names) for event in floor.decisions])
+        filtered = self._wanted.filters
+        waiting = "No ticket waits" + (" here." if filtered else ": everything has an agent.")
+        update(self._no_queue, "none.html", text="" if seen.queues else waiting)
+        update(self._no_decision, "none.html", text="" if floor.decisions else "None yet.")
+        self._show_agents(seen, now)
+
+    def _show_agents(self, seen: Floor, now: datetime) -> None:
+        query, count = self._wanted.query, len(seen.agents)
+        first = (query.page - 1) * query.limit
+        shown = seen.agents[first : first + query.limit]
+        unit = f"{first + 1}–{first + len(shown)} of {number(count)}" if shown else number(count)
+        title = {"id": "h-agents", "title": "Agents", "unit": unit}
+        update(self._agents_title, "card_title.html", **title)
+        _fill(self._agents, [agent_row(agent, now) for agent in shown])
+        none = "No agent is registered." if not self._wanted.filters else "No agent matches."
+        update(self._no_agent, "none.html", text="" if shown else none)
+        before, after = query.page > 1, first + query.limit < count
+        update(
+            self._more,
+            "pages.html",
+            before=self._page(query.page - 1) if before else None,
+            after=self._page(query.page + 1) if after else None,
+        )
+
+    def _page(self, page: int) -> str:
+        there = {**self._wanted.filters, "page": page if page > 1 else None}
+        return link(PATH, there) + "#agents"
+
+
+def _oldest(floor: Floor, now: datetime) -> str:
+    return "–" if floor.oldest_at is None else length(now, parse_time(floor.oldest_at))
+
+
+def _choices(floor: Floor) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(parameter, label, options) of the filter form."""
+    everything = part_of(floor, FloorFilter())
+    queues = {queue.queue for queue in everything.queues if queue.queue is not None}
+    groups = {queue.group for queue in everything.queues if queue.group is not None}
+    groups.update(group for agent in everything.agents for group in agent.groups)
+    return [
+        ("queue", "Queue", [(name, name) for name in sorted(queues)]),
+        ("group", "Group", [(name, name) for name in sorted(groups)]),
+        ("presence", "Presence", [(name, plain(name)) for name in PRESENCES]),
+    ]
+
+
+def _card(name: str) -> ui.element:
+    section = ui.element("section").classes(f"card tickets {name}")
+    return section.props(f'id="{name}" aria-labelledby="h-{name}"')
+
+
+def _table(label: str, columns: tuple[str, ...], row: str) -> ui.table:
+    """Rows are patched in place, so that what has the keyboard keeps it."""
+    described = [{"name": name, "label": name, "field": name} for name in columns]
+    table = ui.table(rows=[], columns=described, row_key="id", pagination=0)
+    table.props(f'flat hide-pagination wrap-cells aria-label="{label}"')
+    head = "".join(f'<th scope="col">{name}</th>' for name in columns)
+    table.add_slot("header", f"<tr>{head}</tr>")
+    table.add_slot("body", row)
+    table.add_slot("no-data", "<span></span>")
+    return table
+
+
+def _fill(table: ui.table, rows: list[dict[str, Any]]) -> None:
+    if table.rows != rows:
+        table.update_rows(rows)
+    table.set_visibility(bool(rows))
+
+
+QUEUE_COLUMNS: Final = ("Queue", "Group", "Waiting", "Oldest wait", "Oldest ticket", "Why it waits")
+QUEUE_ROW: Final = """
+<tr :key="props.row.id" :data-queue="props.row.queue">
+  <td data-label="Queue" class="strong">{{ props.row.queue }}</td>
+  <td data-label="Group">{{ props.row.group }}</td>
+  <td data-label="Waiting" class="figure"><b class="depth">{{ props.row.waiting }}</b>
+    <span v-if="props.row.asked" class="sub"> {{ props.row.asked }}</span></td>
+  <td data-label="Oldest wait" class="figure"><span :class="'wait ' + props.row.level">
+    {{ props.row.wait }}<span v-if="props.row.level_text"> · {{ props.row.level_text }}</span>
+    </span></td>
+  <td data-label="Oldest ticket"><a :href="'/tickets/' + props.row.ticket"
+    :aria-label="'Ticket ' + props.row.number + ', ' + props.row.subject">#{{ props.row.number }}</a>
+    <span :class="'priority-' + props.row.priority"> {{ props.row.priority }}</span></td>
+  <td data-label="Why it waits" class="wide why"><ul><li v-for="reason in props.row.reasons">
+    {{ reason }}</li></ul><span class="sub">{{ props.row.as_of }}</span></td>
+</tr>
+"""
+
+AGENT_COLUMNS: Final = ("Agent", "Presence", "Groups", "Load", "Tickets", "Last given", "Hours")
+AGENT_ROW: Final = """
+<tr :key="props.row.id" :data-agent="props.row.id">
+  <td data-label="Agent" class="strong">{{ props.row.name }}<span class="sub"> {{ props.row.can }}
+    </span></td>
+  <td data-label="Presence"><span :class="'presence ' + props.row.presence">
+    {{ props.row.presence }}</span><span class="sub"> {{ props.row.since }}</span></td>
+  <td data-label="Groups">{{ props.row.groups }}</td>
+  <td data-label="Load"><span class="load" role="img" :aria-label="props.row.load_label">
+    <i :class="props.row.load_level" :style="{width: props.row.share + '%'}"></i></span>
+    <span class="figure"> {{ props.row.load }}</span></td>
+  <td data-label="Tickets" class="figure"><a v-if="props.row.tickets"
+    :href="props.row.link" :aria-label="props.row.tickets + ' tickets of ' + props.row.name">
+    {{ props.row.tickets }}</a><span v-else>0</span></td>
+  <td data-label="Last given" class="figure">{{ props.row.given }}</td>
+  <td data-label="Hours">{{ props.row.hours }}<b v-if="props.row.absent" class="absent">
+    {{ props.row.absent }}</b></td>
+</tr>
+"""
+
+DECISION_COLUMNS: Final = ("Time", "Ticket", "Decision", "Queue", "Because")
+DECISION_ROW: Final = """
+<tr :key="props.row.id">
+  <td data-label="Time" class="figure">{{ props.row.time }}</td>
+  <td data-label="Ticket"><a v-if="props.row.number" :href="'/tickets/' + props.row.ticket + '#routing'">
+    #{{ props.row.number }}</a><span v-else>–</span></td>
+  <td data-label="Decision" class="wide">{{ props.row.what }}</td>
+  <td data-label="Queue">{{ props.row.queue }}</td>
+  <td data-label="Because">{{ props.row.because }}</td>
+</tr>
+"""
