@@ -7,6 +7,7 @@
     I3   sequences are contiguous per stream, in the store and on the topic
     I4   the live read model = the same model rebuilt from zero
     I5   one effect per cause: one ticket, one assignment, one breach
+    I6, I7   see `cli.invariants_desk`
     I8   every hash chain verifies
     I11  the intake ledger balances, and agrees with the store
 """

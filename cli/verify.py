@@ -30,6 +30,7 @@ from cli.invariants import (
     read_ledger,
     stored_events,
 )
+from cli.invariants_desk import DeskChecks
 from cli.output import (
     DEFAULT_DATA_DIR,
     FAILED,
@@ -97,6 +98,7 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
     intake = databases["intake"]
     events = EventStore(intake, source="/bitacora/intake")
     reader, effects, breaches = LogReader(), Effects(), Counter[str]()
+    desk = DeskChecks()
     try:
         heads = _heads(databases, events)
         published, why_not = await _published(state)
@@ -107,6 +109,7 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
                 reader.take(topic, envelope, later=envelope.position > heads[name])
                 if topic == TICKETS_EVENTS:
                     note_effects(effects, envelope)
+                desk.take(envelope)
                 if isinstance(event_of(envelope), SlaBreached):
                     breaches[_clock(envelope.stream_id, envelope.event)] += 1
                 tick(done)
@@ -123,6 +126,8 @@ async def _checks(databases: dict[str, Database], state: RunState | None) -> lis
         check_sequences(stored, published),
         await _check_rebuild(state),
         check_effects(effects, breaches),
+        desk.clocks(),
+        desk.capacity(),
         check_chains(stored),
         check_ledger(ledger_before, ledger_after, effects),
     ]
@@ -212,7 +217,9 @@ def _open(service: str, url: str) -> Database:
 
 
 def _clock(stream_id: str, breach: SlaBreached) -> str:
-    return f"{stream_id} {breach.metric} due {breach.due.isoformat()}"
+    """Names the clock: the activation of its metric, or, where none is told, its due time."""
+    which = breach.activation or breach.due.isoformat()
+    return f"{stream_id} {breach.metric} {which}"
 
 
 def _row(check: Check) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""The invariants of `bitacora verify` that compare the services' events with each other::
+
+    I6   no clock breaches before it is due
+    I7   routing gives no agent more than the agent has capacity for
+
+Only what the desk did itself is judged: a person may give an agent too much, a ticket that was
+pending comes back to its agent, a capacity can be cut. After that the agent is left alone until
+the load is within the capacity again. Imported tickets are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from cli.invariants import SHOWN, Check, event_of
+from libs.events import EventEnvelope, Status
+from libs.events.agent import AgentCapacityChanged, AgentRegistered
+from libs.events.routing import TicketRouted
+from libs.events.sla import SlaBreached
+from libs.events.ticket import (
+    Assigned,
+    StatusChanged,
+    TicketCreated,
+    TicketMerged,
+    Unassigned,
+)
+
+WORKING: Final = (Status.NEW, Status.OPEN)
+
+
+@dataclass(slots=True)
+class Decision:
+    at: datetime
+    agent: str
+    units: int
+
+
+@dataclass(slots=True)
+class Held:
+    """A ticket as far as it uses capacity; `units` are those of the last decision on it."""
+
+    status: Status
+    agent: str | None = None
+    units: int = 1
+
+    @property
+    def user(self) -> str | None:
+        return self.agent if self.status in WORKING else None
+
+
+@dataclass(slots=True)
+class DeskChecks:
+    """`take` every stored event, each topic in order of position; then ask for the checks."""
+
+    early: list[str] = field(default_factory=list)
+    breaches: int = 0
+    capacities: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    _imported: set[str] = field(default_factory=set)
+    _changes: list[EventEnvelope] = field(default_factory=list)
+
+    def take(self, envelope: EventEnvelope) -> None:
+        event = event_of(envelope)
+        if isinstance(event, SlaBreached):
+            self.breaches += 1
+            if event.live and envelope.recorded_time < event.due:
+                self.early.append(f"{envelope.id}: due {event.due}, said {envelope.recorded_time}")
+        elif isinstance(event, AgentRegistered | AgentCapacityChanged):
+            agent = envelope.stream_id.removeprefix("agent:")
+            known = self.capacities.setdefault(agent, [])
+            known.append((envelope.recorded_time, event.capacity))
+        elif isinstance(event, TicketRouted) and event.agent is not None:
+            units = event.needs.units if event.needs else 1
+            found = Decision(envelope.recorded_time, event.agent, units)
+            self.decisions[event.decision_id] = found
+        elif isinstance(event, TicketCreated) and event.imported_from is not None:
+            self._imported.add(envelope.stream_id)
+        elif type(event) in _HOLDING and envelope.stream_id not in self._imported:
+            self._changes.append(envelope)
+
+    def clocks(self) -> Check:
+        """I6."""
+        check = Check("I6", "no clock breaches before it is due", ok=not self.early)
+        check.figures["breaches"] = self.breaches
+        check.problems = self.early[:SHOWN]
+        return check
+
+    def capacity(self) -> Check:
+        """I7. Tickets' events are replayed in the order in which they were recorded."""
+        check = Check("I7", "routing keeps within capacity", ok=True)
+        tickets: dict[str, Held] = {}
+        loads: dict[str, int] = {}
+        excused: dict[str, datetime] = {}
+        judged = 0
+        for envelope in self._changes:
+            event = event_of(envelope)
+            held = tickets.get(envelope.stream_id) or Held(Status.NEW)
+            before = (held.user, held.units)
+            _HOLDING[type(event)](held, event)
+            tickets[envelope.stream_id] = held
+            decision = self._decision(event)
+            if decision is not None:
+                held.units = decision.units
+            _move(loads, before, (held.user, held.units))
+            agent = held.user
+            if agent is None or agent == before[0] or agent not in self.capacities:
+                continue
+            if decision is None:
+                excused[agent] = envelope.recorded_time
+                continue
+            judged += 1
+            allowed = self._capacity_at(agent, decision.at)
+            if loads[agent] <= allowed:
+                excused.pop(agent, None)
+            elif agent not in excused:
+                check.problems.append(f"{envelope.id}: {agent} has {loads[agent]} of {allowed}")
+        check.figures["assignments by routing"] = judged
+        check.ok = not check.problems
+        del check.problems[SHOWN:]
+        return check
+
+    def _decision(self, event: object) -> Decision | None:
+        if not isinstance(event, Assigned) or event.decision_id is None:
+            return None
+        found = self.decisions.get(event.decision_id)
+        return found if found is not None and found.agent == event.agent else None
+
+    def _capacity_at(self, agent: str, when: datetime) -> int:
+        """The capacity by which routing decided. When it was changed in the same instant, the
+        greater one."""
+        last = 0
+        for at, capacity in self.capacities[agent]:
+            if at > when:
+                break
+            last = max(last, capacity) if at == when else capacity
+        return last
+
+
+def _move(
+    loads: dict[str, int], before: tuple[str | None, int], after: tuple[str | None, int]
+) -> None:
+    for (agent, units), sign in ((before, -1), (after, 1)):
+        if agent is not None:
+            loads[agent] = loads.get(agent, 0) + sign * units
+
+
+def _created(held: Held, event: TicketCreated) -> None:
+    held.status, held.agent = event.status, event.agent
+
+
+def _assigned(held: Held, event: Assigned) -> None:
+    held.agent = event.agent
+
+
+def _unassigned(held: Held, _: Unassigned) -> None:
+    held.agent = None
+
+
+def _status(held: Held, event: StatusChanged) -> None:
+    held.status = event.status
+
+
+def _merged(held: Held, _: TicketMerged) -> None:
+    held.agent = None
+
+
+_HOLDING: Final[dict[type, Callable[[Held, Any], None]]] = {
+    TicketCreated: _created,
+    Assigned: _assigned,
+    Unassigned: _unassigned,
+    StatusChanged: _status,
+    TicketMerged: _merged,
+}
