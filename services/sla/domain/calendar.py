@@ -39,8 +39,8 @@ _Stretch = tuple[int, int, int, int, int]
 class Calendar:
     """One version of a calendar. Immutable to its users; what was once reckoned is kept.
 
-    `week` None means round the clock. `special_days`: as of `special_days_of`. Raises
-    InvalidDefinition (unknown_zone).
+    `week` None means round the clock. `special_days`: as of `special_days_of`. `holiday_names`: date
+    (`2026-12-25`) → what it is called, as far as that is known. Raises InvalidDefinition (unknown_zone).
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Calendar:
         week: Week | None,
         holidays: frozenset[date],
         special_days: Mapping[date, tuple[Sequence[Span], Sequence[Span]]] | None = None,
+        holiday_names: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -58,6 +59,7 @@ class Calendar:
         self.week = week
         self.holidays = holidays
         self.special_days = special_days or {}
+        self.holiday_names = holiday_names or {}
         self.always = week is None
         self._zone = zone_of(zone)
         self._blocks: dict[int, tuple[_Stretch, ...]] = {}
@@ -215,6 +217,7 @@ def calendar_of(definition: Mapping[str, Any], version: int) -> Calendar:
             "a calendar that is open round the clock cannot have holidays or special days; give it"
             ' hours ([["00:00", "24:00"]] on each weekday)',
         )
+    names = {day: name for source in found for day, name in source["dates"].items()}
     return Calendar(
-        str(definition["id"]), version, definition["zone"], week, holidays, special_days
+        str(definition["id"]), version, definition["zone"], week, holidays, special_days, names
     )

@@ -8,7 +8,7 @@ it goes on under the new hours, and no due instant can move to before the edit.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from services.sla.domain.calendar import Calendar
@@ -48,6 +48,14 @@ class Timeline:
 
     def version_at(self, at_us: int) -> int:
         return self.at(at_us).version
+
+    def parts(self, start_us: int, end_us: int) -> Iterator[tuple[int, int, Calendar]]:
+        """The pieces of a span with the version that counts in each: start, end, calendar."""
+        edges = [*self._starts[1:], end_us]
+        for begin_us, until_us, calendar in zip(self._starts, edges, self._calendars, strict=True):
+            begin_us, until_us = max(begin_us, start_us), min(until_us, end_us)  # noqa: PLW2901
+            if begin_us < until_us:
+                yield begin_us, until_us, calendar
 
     def add_us(self, start_us: int, target_us: int) -> int:
         """The earliest instant at which `target_us` of open time after `start_us` is used up."""
