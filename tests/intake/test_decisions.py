@@ -183,6 +183,15 @@ def test_details_change_and_say_what_was_before() -> None:
     )
 
 
+def test_a_priority_that_is_only_to_be_raised_is_never_lowered() -> None:
+    medium = given(*AN_OPEN_TICKET)
+    for lower in (Priority.LOW, Priority.MEDIUM):
+        medium.when(c.ChangePriority(priority=lower, raise_only=True)).then_nothing()
+    medium.when(c.ChangePriority(priority=Priority.HIGH, raise_only=True)).then(
+        t.PriorityChanged(priority=Priority.HIGH, previous=Priority.MEDIUM)
+    )
+
+
 def test_details_that_are_so_already_change_nothing() -> None:
     closed = given(*A_CLOSED_TICKET)
     closed.when(c.ChangePriority(priority=Priority.MEDIUM)).then_nothing()

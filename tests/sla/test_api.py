@@ -11,7 +11,7 @@ import pytest
 from libs.runtime.http import create_http_app
 from services.sla.api import create_questions, create_router
 from tests.sla.bench import Bench
-from tests.sla.desk import Stream, at, created, policy, status
+from tests.sla.desk import Stream, at, created, policy, reply, status
 
 HOURS = {"mon": [["09:00", "13:00"]]}
 
@@ -144,3 +144,76 @@ async def test_a_calendar_that_would_put_a_target_out_of_reach_is_refused(
     rare = {"id": "business", "zone": "UTC", "hours": {"mon": [["09:00", "09:01"]]}}
     answer = await client.put("/v1/calendars", json={"calendars": [rare]})
     assert (answer.status_code, answer.json()["code"]) == (422, "unreachable_target")
+
+
+async def test_the_clocks_at_any_instant(client: httpx.AsyncClient, bench: Bench) -> None:
+    body = with_target(3600)
+    body["policies"][0]["targets"]["next_reply"] = body["policies"][0]["targets"]["first_reply"]
+    bench.clock.instant = at("09:00")
+    assert (await client.put("/v1/policies", json=body)).status_code == 200
+    stream = Stream()
+    bench.apply(
+        stream.add("10:00", created(priority="low")),
+        stream.add("10:10", reply()),
+        stream.add("10:20", reply(author="requester")),
+        stream.add("10:30", reply()),
+        stream.add("11:00", reply(author="requester")),
+    )
+
+    async def ask(when: str) -> dict[str, Any]:
+        answer = await client.get(
+            f"/v1/clocks/{stream.id}", params={"at": at(when).isoformat().replace("+00:00", "Z")}
+        )
+        assert answer.status_code == 200
+        found: dict[str, Any] = answer.json()
+        return found
+
+    assert (await ask("09:00"))["clocks"] == []
+    early = (await ask("10:05"))["clocks"]
+    assert [(c["metric"], c["state"], c["elapsed_s"], c["remaining_s"]) for c in early] == [
+        ("first_reply", "running", 300, 3300)
+    ]
+    later = (await ask("11:30"))["clocks"]
+    assert [(c["metric"], c["activation"], c["state"], c["elapsed_s"]) for c in later] == [
+        ("first_reply", 1, "satisfied", 600),
+        ("next_reply", 1, "satisfied", 600),
+        ("next_reply", 2, "running", 1800),
+    ]
+    assert later[1]["started_by"] == f"{stream.id}:3"
+    assert [(edge["kind"], edge["cause"]) for edge in later[1]["history"]] == [
+        ("started", f"{stream.id}:3"),
+        ("satisfied", f"{stream.id}:4"),
+    ]
+    assert later[1]["history"][0]["policy_version"] == 2
+    beyond = (await ask("+1 00:00"))["clocks"][2]
+    assert (beyond["breached"], beyond["breached_at"]) == (True, "2026-06-01T12:00:00Z")
+    refused = await client.get(f"/v1/clocks/{stream.id}", params={"at": "yesterday"})
+    assert refused.status_code == 422
+
+
+async def test_the_same_definitions_again_make_no_version(client: httpx.AsyncClient) -> None:
+    policies = {
+        "policies": [
+            policy(on_warning={"first_reply": [{"do": "notify", "whom": ["leads"], "at": 90}]})
+        ]
+    }
+    calendars = {"calendars": [{"id": "shop", "zone": "Europe/Madrid", "hours": HOURS}]}
+    for changed in (True, False):
+        answer = await client.put("/v1/policies", json=policies)
+        assert answer.json() == {"version": 2, "changed": changed}
+        answer = await client.put("/v1/calendars", json=calendars)
+        assert answer.json() == {"calendars": [{"id": "shop", "version": 1, "changed": changed}]}
+    (first, _) = (await client.get("/v1/policies")).json()["versions"]
+    assert first["policies"][0]["on_warning"] == {
+        "first_reply": [{"do": "notify", "whom": ["leads"], "at": 90}]
+    }
+
+
+async def test_an_empty_list_of_policies_is_a_version_like_any_other(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    answer = await client.put("/v1/policies", json={"policies": []})
+    assert answer.json() == {"version": 2, "changed": True}
+    bench.clock.instant = at("10:00")
+    bench.apply(Stream().add("10:00", created()))
+    assert bench.events() == []

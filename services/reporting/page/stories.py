@@ -164,5 +164,9 @@ _SENTENCES: Final[dict[str, Any]] = {
         f"SLA {word(d['metric'])}: met after {duration(d['elapsed_s'])}"
         + (", late" if d["breached"] else "")
     ),
+    "SlaActionTaken": lambda d: (
+        f"SLA {word(d['metric'])}: {word(d['action'])}"
+        + (f" to {', '.join(d['whom'])}" if d.get("whom") else "")
+    ),
     "ClockCancelled": lambda d: f"SLA {word(d['metric'])}: cancelled ({d['reason']})",
 }

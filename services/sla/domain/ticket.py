@@ -140,13 +140,6 @@ def reckon_anew(ticket: TicketClocks, at_us: int, book: Book) -> Moved:
     return ticket._replace(clocks=tuple(after)), facts
 
 
-def next_us(ticket: TicketClocks) -> int | None:
-    """When something will happen to this ticket by itself."""
-    return min(
-        (clock.next_us for clock in ticket.clocks if clock.next_us is not None), default=None
-    )
-
-
 def _anchor(ticket: TicketClocks, rules: MetricRules) -> tuple[int, int] | None:
     """When the present activation of this metric begins or began, and by which event; None: there is
     nothing to wait for."""
