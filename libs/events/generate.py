@@ -1,8 +1,9 @@
-"""Writes what is derived from the contracts: JSON Schemas and the reference page.
+"""Writes what is derived from the contracts: JSON Schemas, AsyncAPI, the reference page.
 
 `python -m libs.events.generate` writes; `--check` writes nothing and exits 1 when a file is stale.
 
 - `libs/events/schemas/<type>.json`: JSON Schema (draft 2020-12) of each event and command version,
+- `libs/events/asyncapi.json`: the AsyncAPI 3.0 document of all topics,
 - `docs/reference/events.md`: the tables of all topics, events, commands and fields.
 
 A version that was superseded (it has an upcaster instead of a class) keeps its last schema file:
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from libs.events import agent, commands, rejection, routing, sla, ticket, topics
+from libs.events.asyncapi import DOCUMENT, asyncapi_document
 from libs.events.headers import SCHEMA_BASE
 from libs.events.reference import reference_page
 from libs.events.registry import COMMANDS, EVENTS
@@ -109,6 +111,7 @@ def outputs() -> dict[Path, str]:
     """Every generated file and what it must hold."""
     made = [(contract, schema_of(contract)) for contract in contracts()]
     files = {SCHEMAS / f"{c.type_name}.json": _json(schema) for c, schema in made}
+    files[DOCUMENT] = _json(asyncapi_document(schema for _, schema in made))
     files[REFERENCE] = reference_page(schema for _, schema in made)
     return files
 

@@ -33,6 +33,7 @@ from starlette.responses import Response
 
 from libs.runtime.edge import Edge
 from libs.runtime.errors import Failure, Poison
+from libs.runtime.language import add_language
 from libs.runtime.metrics import Metrics
 from libs.runtime.problem import InvalidBody, add_problem_handlers
 from libs.runtime.strict_json import check_json, strict_json
@@ -97,7 +98,8 @@ def create_http_app(
     description: str = "",
     version: str = "1",
 ) -> FastAPI:
-    """The app with errors as problem+json, `/health/live`, `/health/ready`, `/metrics`.
+    """The app with errors as problem+json, `/health/live`, `/health/ready`, `/metrics`, and the
+    published language at `/schemas` and `/asyncapi.json`.
 
     `readiness` answers with the reasons why the service is not ready (empty: it is). `body_limits`
     gives exact paths another limit in bytes, and so does `app.state.body_limits[path] = bytes`
@@ -123,6 +125,7 @@ def create_http_app(
     app.state.body_limits = limits
     add_problem_handlers(app)
     _add_health(app, readiness, own_metrics)
+    add_language(app)
     return app
 
 

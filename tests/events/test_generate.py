@@ -95,6 +95,7 @@ def test_the_reference_has_every_type_field_and_topic() -> None:
 def in_a_copy(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """Generated files of a made-up checkout, current."""
     monkeypatch.setattr(generate, "SCHEMAS", folder / "schemas")
+    monkeypatch.setattr(generate, "DOCUMENT", folder / "asyncapi.json")
     monkeypatch.setattr(generate, "REFERENCE", folder / "docs" / "reference" / "events.md")
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
