@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from libs.events.sla import Metric
 
@@ -54,8 +57,17 @@ class Edge(NamedTuple):
     held: Held | None = None
 
 
-class Clock(NamedTuple):
-    """A named tuple because it is stored as it is, and copied for every event of a long history.
+class Kept(Struct, frozen=True, array_like=True):
+    """What is stored as it is, a JSON array, and copied for every event of a long history: a struct,
+    because that takes a tenth of the time. A new field goes to the end and has a default."""
+
+    def _replace(self, **changes: Any) -> Self:
+        """A copy with other values, as of a named tuple."""
+        return replace(self, **changes)
+
+
+class Clock(Kept, frozen=True, array_like=True):
+    """One clock, the state of its machine and its history.
 
     `elapsed_us` is what the closed runs used up, `since_us` the start of the run that goes on (None
     unless running), `due_us` when that run uses up the target, `next_us` when the next warning or the

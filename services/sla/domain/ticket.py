@@ -24,11 +24,11 @@ from services.sla.domain.metrics import (
     Phase,
 )
 from services.sla.domain.spans import Moment, runs_of
-from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Facts
+from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Facts, Kept
 
 
-class TicketClocks(NamedTuple):
-    """What the clocks need to know of a ticket. A named tuple because it is stored as it is.
+class TicketClocks(Kept, frozen=True, array_like=True):
+    """What the clocks need to know of a ticket.
 
     `fields` and `tags` are what policies may ask about; `history` is every status. `clocks` has one
     clock per metric, the latest activation. `cause` is the sequence of the event that last changed a
