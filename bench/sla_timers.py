@@ -4,7 +4,7 @@
 fired by its own timers, without Kafka. In a window of time a number of them falls due evenly; each
 firing is durable before it counts: the ticket's state, the timer, and in the outbox the breach, the
 escalation and the record of it, in one transaction. Late is from the due instant until after the
-commit. The tickets fall due in another order than they were created in: no two are neighbours.
+commit. What falls due together comes from tickets of four priorities, created at four times.
 
 A million that are due *within a minute* are more than the service can commit; what it does with
 that is measured, too (overload). Beside it: a heap in memory that does nothing else (the limit), with
@@ -31,6 +31,7 @@ LADDER: Final = tuple((rate, 10.0) for rate in (100, 250, 750, 1_000, 1_500, 2_0
 KILLED: Final = (1_000, 6.0)
 OVERLOAD_PER_S: Final = 1_000_000 / 60
 GOAL_MS: Final = 10.0
+APART: Final = 2
 PAUSE_S: Final = 3.0
 PATIENCE_S: Final = 20.0
 STARTS_WITHIN_S: Final = 60.0
@@ -142,8 +143,8 @@ async def _desk(title: str, url: str, directory: Path, how: How) -> dict[str, An
 
 
 class _Plan:
-    """What each step reads. The windows follow each other; the last two are for the kill and for
-    the overload, in which everything falls due that is left."""
+    """What each step reads. The windows follow each other; the last two, far apart, are for the kill
+    and for the overload, in which everything falls due that is left."""
 
     def __init__(self, url: str, file: Path, *, quick: bool) -> None:
         self._file = file
@@ -155,10 +156,12 @@ class _Plan:
         counts = [(round(rate * seconds), seconds) for rate, seconds in rates]
         left = tickets - sum(count for count, _ in counts) - self._changes
         counts.append((left, left / OVERLOAD_PER_S))
-        self._plan = {"url": url, "seed": SEED, "patience_s": PATIENCE_S, "changes": self._changes}
+        self._plan = {"url": url, "patience_s": PATIENCE_S, "changes": self._changes}
         self.windows: list[dict[str, Any]] = []
         start = BEGIN
-        for count, seconds in counts:
+        for number, (count, seconds) in enumerate(counts):
+            if number >= len(counts) - APART:
+                start += timedelta(hours=1)
             self.windows.append({"start": start.isoformat(), "seconds": seconds, "count": count})
             start += timedelta(seconds=seconds + PAUSE_S)
 
