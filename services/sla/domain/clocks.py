@@ -183,9 +183,9 @@ def retarget(
 
 def stale(clock: Clock, book: Book) -> bool:
     """Whether it goes on by a calendar that was edited, or by time zones that were replaced."""
-    return clock.active and (
-        clock.known != book.timelines[clock.calendar].known or clock.tzdata != book.tzdata
-    )
+    if clock.tzdata == book.tzdata and clock.known == book.timelines[clock.calendar].known:
+        return False
+    return clock.active
 
 
 def reckon_anew(clock: Clock, terms: Terms, runs: Iterable[Run], at_us: int) -> tuple[Clock, Facts]:

@@ -108,9 +108,18 @@ def expire(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
     """Let every warning and breach happen that fell due up to and including `until_us`, by the
     calendars and time zones of `book`."""
     ticket, facts = reckon_anew(ticket, until_us, book)
-    if all(clock.next_us is None or clock.next_us > until_us for clock in ticket.clocks):
-        return ticket, facts
-    after = []
+    ticket, said = _fall_due(ticket, until_us, book)
+    return ticket, sorted(facts + said, key=lambda fact: fact.at_us) if facts else said
+
+
+def _fall_due(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
+    for clock in ticket.clocks:
+        if clock.next_us is not None and clock.next_us <= until_us:
+            break
+    else:
+        return ticket, []
+    after: list[Clock] = []
+    facts: Facts = []
     for clock in ticket.clocks:
         if clock.next_us is None or clock.next_us > until_us:
             after.append(clock)
@@ -125,7 +134,10 @@ def expire(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
 def reckon_anew(ticket: TicketClocks, at_us: int, book: Book) -> Moved:
     """Bring clocks up to date whose calendar was edited since they last reckoned, or whose time zones
     were replaced; the same ticket when there is none."""
-    if not any(c.stale(clock, book) for clock in ticket.clocks):
+    for clock in ticket.clocks:
+        if c.stale(clock, book):
+            break
+    else:
         return ticket, []
     after: list[Clock] = []
     facts: Facts = []
@@ -274,7 +286,7 @@ def _status(ticket: TicketClocks, event: t.StatusChanged, step: Step) -> Moved:
         # What changed while the ticket was solved counts from here on, and the reply clocks anew.
         ticket, said = _match(ticket, step)
         facts += said
-    ticket, said = expire(ticket, step.at_us, step.book)
+    ticket, said = _fall_due(ticket, step.at_us, step.book)
     return ticket, facts + said
 
 
@@ -371,7 +383,7 @@ def _asked_anew(ticket: TicketClocks, names: Iterable[str], step: Step) -> Moved
     if policies.asks_for.isdisjoint(names):
         return ticket, []
     ticket, facts = _match(ticket, step)
-    ticket, more = expire(ticket, step.at_us, step.book)
+    ticket, more = _fall_due(ticket, step.at_us, step.book)
     return ticket, facts + more
 
 
