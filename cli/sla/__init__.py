@@ -8,9 +8,11 @@ from __future__ import annotations
 import typer
 
 from cli.sla.calculate import calculate
+from cli.sla.explain import explain
 
 app = typer.Typer(no_args_is_help=True, help="Service levels: business time and what became of it.")
 app.command()(calculate)
+app.command()(explain)
 
 
 @app.callback()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy import Connection
 
+from libs.events.sla import Metric
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Poison, Rejected
 from libs.runtime.http import LeanRoute, body_of, json_response, takes
@@ -67,9 +68,20 @@ def create_questions(store: ServiceStore, clock: Clock, books: Books) -> APIRout
 
         found = await store.read(ask)
         if found is None:
-            raise Rejected(
-                "unknown_ticket", "the SLA service knows no ticket with this id", status=404
-            )
+            raise _unknown()
+        return json_response(found)
+
+    @router.get("/v1/clocks/{ticket_id}/proof", summary="What each clock counted, and why.")
+    async def proof(ticket_id: str, metric: Metric | None = None) -> Response:
+        known = _ticket_id(ticket_id)
+        now_us = to_us(clock.now())
+
+        def ask(connection: Connection) -> dict[str, Any] | None:
+            return views.proofs_of(connection, books.read(connection), known, now_us, metric)
+
+        found = await store.read(ask)
+        if found is None:
+            raise _unknown()
         return json_response(found)
 
     @router.get("/v1/due", summary="The next warnings and breaches of live tickets.")
@@ -202,6 +214,11 @@ def _effective_us(effective_from: datetime | None, clock: Clock) -> int:
             "a new version cannot be in force before now: verdicts that were given stay as they are",
         )
     return to_us(effective_from)
+
+
+def _unknown() -> Rejected:
+    detail = "the SLA service knows no ticket with this id"
+    return Rejected("unknown_ticket", detail, status=404)
 
 
 def _ticket_id(text: str) -> str:

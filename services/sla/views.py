@@ -10,6 +10,7 @@ from libs.events import format_time
 from services.sla.domain.book import Book
 from services.sla.domain.instants import SECOND_US, to_datetime
 from services.sla.domain.metrics import METRICS
+from services.sla.domain.proof_document import proofs
 from services.sla.domain.standing import standing
 from services.sla.domain.state import Clock, Edge
 from services.sla.domain.ticket import TicketClocks
@@ -46,6 +47,16 @@ def clocks_of(
         "as_of": _text(as_of_us),
         "clocks": [clock for clock in shown if clock is not None],
     }
+
+
+def proofs_of(
+    connection: Connection, book: Book, ticket_id: str, now_us: int, metric: str | None
+) -> dict[str, Any] | None:
+    """The proofs of the ticket's clocks, as of `proof_document`, or None when it is unknown here."""
+    state = connection.scalar(select(tickets.c.state).where(tickets.c.ticket_id == ticket_id))
+    if state is None:
+        return None
+    return proofs(ticket_id, decode(state), past_of(connection, ticket_id), book, now_us, metric)
 
 
 def due_next(connection: Connection, limit: int) -> list[dict[str, Any]]:

@@ -1,0 +1,121 @@
+"""Policies and calendars as a running SLA service has them, and as files describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from cli.desk import Desk
+from cli.output import UsageError
+from libs.events import parse_time
+from libs.runtime.errors import Poison
+from libs.runtime.strict_json import strict_json
+from libs.runtime.strict_yaml import SIZE_MAX_BYTES, strict_yaml
+from services.sla.bodies import CalendarBody, CalendarsBody, PoliciesBody
+from services.sla.domain.book import Book
+from services.sla.domain.calendar import calendar_of
+from services.sla.domain.definitions import policy_set_of
+from services.sla.domain.errors import InvalidDefinition
+from services.sla.domain.holidays import resolved
+from services.sla.domain.instants import FIRST_US, to_us
+from services.sla.domain.timeline import CalendarVersion
+from services.sla.domain.zones import tzdata_version
+
+HOLIDAYS_AROUND: Final = 2020
+"""The year around which the holidays of countries are looked up, twenty years to each side: fixed, so that
+the same files give the same figures in any year."""
+
+
+_Body = TypeVar("_Body", bound=BaseModel)
+Versions = Mapping[str, tuple[CalendarVersion, ...]]
+
+
+def present_book(desk: Desk) -> Book:
+    """All versions that the running SLA service has. Raises NotRunning, CommandError."""
+    calendars: dict[str, list[CalendarVersion]] = {}
+    for entry in reversed(desk.get("sla", "/v1/calendars")["calendars"]):
+        document = {key: entry[key] for key in entry if key not in ("version", "effective_from")}
+        version = CalendarVersion(
+            _effective_us(entry), calendar_of(document, int(entry["version"]))
+        )
+        calendars.setdefault(str(entry["id"]), []).append(version)
+    newest = {name: versions[-1].calendar for name, versions in calendars.items()}
+    sets = [
+        policy_set_of(
+            entry["policies"],
+            version=int(entry["version"]),
+            effective_from_us=_effective_us(entry),
+            calendars=newest,
+        )
+        for entry in reversed(desk.get("sla", "/v1/policies")["versions"])
+    ]
+    versions = {name: tuple(found) for name, found in calendars.items()}
+    return Book(tuple(sets), versions, tzdata_version())
+
+
+def book_of_files(policy: Path, calendars: Sequence[Path], present: Versions) -> Book:
+    """These policies and calendars, in force at all times. A calendar that no file has is taken from
+    `present`, with its versions. Raises UsageError, which names the file and the place in it."""
+    lines = dict(present)
+    for path in calendars:
+        for body in _calendars_in(path):
+            try:
+                document = resolved(body.model_dump(mode="json"), HOLIDAYS_AROUND)
+                lines[body.id] = (CalendarVersion(FIRST_US, calendar_of(document, 1)),)
+            except InvalidDefinition as error:
+                raise UsageError(f"{path}: calendar {body.id!r}: {error.detail}") from None
+    found = _read(policy)
+    wanted = _checked(
+        policy, PoliciesBody, found if isinstance(found, dict) else {"policies": found}
+    )
+    try:
+        policies = policy_set_of(
+            [one.document() for one in wanted.policies],
+            version=1,
+            effective_from_us=FIRST_US,
+            calendars={name: versions[-1].calendar for name, versions in lines.items()},
+        )
+    except InvalidDefinition as error:
+        hint = "; name its file with --calendar" if error.code == "unknown_calendar" else ""
+        raise UsageError(f"{policy}: {error.detail.partition(';')[0]}{hint}") from None
+    return Book((policies,), lines, tzdata_version())
+
+
+def _effective_us(entry: Mapping[str, Any]) -> int:
+    return to_us(parse_time(entry["effective_from"]))
+
+
+def _calendars_in(path: Path) -> Iterable[CalendarBody]:
+    """One calendar, a list of them, or the body of `PUT /v1/calendars`."""
+    found = _read(path)
+    if isinstance(found, dict) and "calendars" not in found:
+        found = [found]
+    if isinstance(found, list):
+        found = {"calendars": found}
+    return _checked(path, CalendarsBody, found).calendars
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    if len(text) > SIZE_MAX_BYTES:
+        raise UsageError(f"{path}: the document has more than {SIZE_MAX_BYTES:,} bytes")
+    try:
+        return (strict_json if text.lstrip()[:1] in (b"{", b"[") else strict_yaml)(text)
+    except Poison as error:
+        raise UsageError(f"{path}: {error.detail}") from None
+
+
+def _checked(path: Path, kind: type[_Body], found: Any) -> _Body:
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UsageError(f"{path}: {place or 'the document'}: {first['msg']}{more}") from None
