@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from services.sla.domain.metrics import MetricRules, Phase
-from services.sla.domain.state import Run
+from services.sla.domain.state import Kept, Run
 
 
-class Moment(NamedTuple):
+class Moment(Kept, frozen=True, array_like=True, gc=False):
     """A status, when it began, and the sequence of the event that brought it."""
 
     at_us: int

@@ -27,7 +27,7 @@ from services.sla.domain.spans import Moment, runs_of
 from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Facts, Kept
 
 
-class TicketClocks(Kept, frozen=True, array_like=True):
+class TicketClocks(Kept, frozen=True, array_like=True, gc=False):
     """What the clocks need to know of a ticket.
 
     `fields` and `tags` are what policies may ask about; `history` is every status. `clocks` has one
