@@ -37,6 +37,9 @@ PAGE_TIMERS: Final = 1000
 HORIZON_S: Final = 60.0
 """Real seconds ahead that the agenda is to know, if no more than a few pages fall due by then."""
 NAP_S_MAX: Final = 1.0
+GATHER_S: Final = 0.002
+"""Real seconds after a transaction in which what falls due is gathered for the next one: hundreds of
+timers a second need no commit each, and leave time to the consumer."""
 SWEEP_S: Final = 1.0
 """Real seconds: how often the table is asked for what is overdue and unknown here. There is such a
 timer when another process set it as its partition changed hands, or worked on its ticket as it fell
@@ -111,6 +114,8 @@ class Timers:
         self._agenda.armed(armed)
         done_us = to_us(self._clock.now())
         self._stated([(done_us - at_us) / SECOND_US for at_us in stated_us])
+        if len(due) < BATCH_TICKETS:
+            await asyncio.sleep(GATHER_S)
         log.debug("sla_timers_fired", tickets=len(due), facts=len(stated_us))
         return True
 
