@@ -12,7 +12,6 @@ import typer
 
 import libs.events
 from cli.output import JsonFlag, UsageError, print_json, print_table
-from libs.events import COMMANDS, EVENTS
 
 DIRECTORY: Final = Path(libs.events.__file__).parent / "schemas"
 
@@ -32,7 +31,7 @@ def schemas(
     if json:
         print_json(known)
         return
-    rows = [[type_name, _kind(type_name), _summary(known[type_name])] for type_name in known]
+    rows = [[name, schema["x-bitacora-kind"], _summary(schema)] for name, schema in known.items()]
     print_table(["type", "kind", "what it says"], rows)
 
 
@@ -43,12 +42,6 @@ def _files() -> list[Path]:
 def _read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json_format.loads(path.read_text(encoding="utf-8"))
     return document
-
-
-def _kind(type_name: str) -> str:
-    if EVENTS.knows(type_name):
-        return "event"
-    return "command" if COMMANDS.knows(type_name) else "part"
 
 
 def _summary(schema: dict[str, Any]) -> str:

@@ -9,7 +9,12 @@ It imports pydantic only, so that a data team can install and use it alone::
         tickets[envelope.stream_id] = evolve(tickets.get(envelope.stream_id), envelope)
 """
 
-from libs.events import agent, commands, rejection, routing, sla, ticket
+from libs.events import agent, agent_commands, commands, rejection, routing, sla, ticket
+from libs.events.agent_commands import (
+    AgentCommandEnvelope,
+    decode_agent_command,
+    encode_agent_command,
+)
 from libs.events.base import Channel, Command, Event, PersonalData, Priority, Status
 from libs.events.envelope import (
     CommandEnvelope,
@@ -25,6 +30,7 @@ from libs.events.envelope import (
 )
 from libs.events.fold import Ticket, evolve, fold
 from libs.events.registry import (
+    AGENT_COMMANDS,
     COMMANDS,
     EVENTS,
     ContractError,
@@ -35,8 +41,10 @@ from libs.events.registry import (
 )
 
 __all__ = [
+    "AGENT_COMMANDS",
     "COMMANDS",
     "EVENTS",
+    "AgentCommandEnvelope",
     "Channel",
     "Command",
     "CommandEnvelope",
@@ -54,9 +62,12 @@ __all__ = [
     "UnknownEvent",
     "UnknownType",
     "agent",
+    "agent_commands",
     "commands",
+    "decode_agent_command",
     "decode_command",
     "decode_event",
+    "encode_agent_command",
     "encode_command",
     "encode_event",
     "evolve",

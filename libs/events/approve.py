@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from libs.events.registry import COMMANDS, EVENTS, ContractError, Registry
+from libs.events.registry import EVENTS, REGISTRIES, ContractError, Registry
 
 SAMPLES: Final = Path(__file__).parent / "samples"
 
@@ -38,16 +38,14 @@ class Sample:
 
 
 def registry_of(type_name: str) -> Registry:
-    """The registry that knows the type; EVENTS when neither does."""
-    return COMMANDS if COMMANDS.knows(type_name) else EVENTS
+    """The registry that knows the type; EVENTS when none does."""
+    return next((registry for _, registry in REGISTRIES if registry.knows(type_name)), EVENTS)
 
 
 def known_types() -> list[str]:
     """Every version that can be read, superseded ones included."""
     return sorted(
-        name
-        for registry in (EVENTS, COMMANDS)
-        for name, _ in (*registry.classes(), *registry.lifted())
+        name for _, registry in REGISTRIES for name, _ in (*registry.classes(), *registry.lifted())
     )
 
 

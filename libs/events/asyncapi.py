@@ -1,7 +1,7 @@
 """The AsyncAPI 3.0 document of all topics, made from the JSON Schemas of the contracts.
 
 The application that it describes is Bitácora as a whole: it *sends* on the topics of events and
-*receives* on the topic of commands. Whoever consumes the events does the opposite.
+*receives* on the topics of commands. Whoever consumes the events does the opposite.
 
 Schemas that several messages share stand once, below `components/schemas`. A schema object of
 AsyncAPI is a superset of JSON Schema draft 7; our schemas use nothing that came later but `$defs`.
@@ -52,14 +52,14 @@ _EVENT: Final = (
 _COMMAND: Final = (
     ("ce_id", "string", "the command's id: the same id again asks for nothing new"),
     ("ce_source", "string", "who sent it"),
-    ("ce_subject", "string", "ticket id"),
+    ("ce_subject", "string", "ticket id; of a request to routing `agent:<id>`"),
     ("ce_correlationid", "string", "the conversation it belongs to"),
     ("ce_causationid", "string", "id of the message that led to it; may be empty"),
     ("ce_actor", "string", "who asks"),
 )
 _COMMAND_OPTIONAL: Final = (
-    ("ce_time", "time", "only of imports: when it happened"),
-    ("ce_expectedsequence", "number", "refuse unless the ticket is at this sequence"),
+    ("ce_time", "time", "of imports: when it happened; of requests to routing: when it was asked"),
+    ("ce_expectedsequence", "number", "refuse unless the stream is at this sequence"),
 )
 _SHAPES: Final[Mapping[str, Schema]] = {
     "string": {"type": "string"},
@@ -165,7 +165,7 @@ def _message(schema: Schema) -> Schema:
         "payload": {"$ref": f"#/components/schemas/{name}"},
         "bindings": {
             "kafka": {
-                "key": {"type": "string", "description": "stream id (of a command: ticket id)"},
+                "key": {"type": "string", "description": "stream id (of a command: its subject)"},
                 "bindingVersion": BINDING,
             }
         },

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 from libs.events.base import Command, Event
 from libs.events.chain import chain_hash
 from libs.events.headers import (
-    SCHEMA_BASE,
     BadMessage,
+    Malformed,
     RawHeaders,
     event_headers,
     instant_of,
@@ -22,12 +23,12 @@ from libs.events.headers import (
     number_of,
     read_attributes,
     read_data,
-    refuse_control_characters,
     subject_of,
     text_of,
     uuid_of,
 )
-from libs.events.registry import COMMANDS, EVENTS, ContractError, InvalidData, UnknownType
+from libs.events.registry import COMMANDS, EVENTS, InvalidData, UnknownType
+from libs.events.requests import Asked, decode_request, encode_request
 from libs.events.times import format_time, parse_time
 
 
@@ -120,18 +121,9 @@ class CommandEnvelope:
     def type(self) -> str:
         return self.command.TYPE
 
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A message that is not what it should be. `code` is stable, `detail` is for people.
-
-    `stream_id` and `sequence` are given when at least these could be read.
-    """
-
-    code: str
-    detail: str
-    stream_id: str | None = None
-    sequence: int | None = None
+    @property
+    def stream_id(self) -> str:
+        return self.ticket_id
 
 
 def encode_event(envelope: EventEnvelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -156,26 +148,7 @@ def encode_event(envelope: EventEnvelope) -> tuple[bytes, bytes, list[tuple[str,
 
 def encode_command(envelope: CommandEnvelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of the Kafka record."""
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", envelope.command_id.encode()),
-        ("ce_source", envelope.source.encode()),
-        ("ce_type", envelope.type.encode()),
-        ("ce_subject", envelope.ticket_id.encode()),
-        ("ce_correlationid", (envelope.correlation_id or envelope.command_id).encode()),
-        ("ce_causationid", envelope.causation_id.encode()),
-        ("ce_actor", envelope.actor.encode()),
-        ("ce_dataschema", (SCHEMA_BASE + envelope.type).encode()),
-        ("content-type", b"application/json"),
-    ]
-    if envelope.time is not None:
-        headers.append(("ce_time", format_time(envelope.time).encode()))
-    if envelope.expected_sequence is not None:
-        headers.append(("ce_expectedsequence", b"%d" % envelope.expected_sequence))
-    if envelope.traceparent:
-        headers.append(("traceparent", envelope.traceparent.encode()))
-    data = envelope.command.model_dump_json(exclude_defaults=True).encode()
-    return envelope.ticket_id.encode(), data, headers
+    return encode_request(envelope)
 
 
 def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Malformed:
@@ -213,33 +186,11 @@ def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Ma
 
 def decode_command(value: bytes | None, headers: RawHeaders) -> CommandEnvelope | Malformed:
     """The command, decoded and validated, or what is wrong with the message. Never raises."""
-    ticket_id: str | None = None
-    try:
-        attributes = read_attributes(headers)
-        ticket_id = subject_of(attributes)
-        refuse_control_characters(attributes)
-        data = read_data(value)
-        expected = attributes.get("ce_expectedsequence")
-        return CommandEnvelope(
-            command_id=text_of(attributes, "ce_id"),
-            ticket_id=uuid_of(attributes, "ce_subject"),
-            command=COMMANDS.decode(text_of(attributes, "ce_type"), data),
-            actor=text_of(attributes, "ce_actor"),
-            time=instant_of(attributes, "ce_time") if "ce_time" in attributes else None,
-            correlation_id=link_of(attributes, "ce_correlationid"),
-            causation_id=link_of(attributes, "ce_causationid"),
-            expected_sequence=None
-            if expected is None
-            else number_of(attributes, "ce_expectedsequence"),
-            traceparent=link_of(attributes, "traceparent") or None,
-            source=link_of(attributes, "ce_source"),
-        )
-    except BadMessage as bad:
-        return Malformed(bad.code, bad.detail, ticket_id)
-    except UnknownType as error:
-        return Malformed("unknown_type", str(error)[:500], ticket_id)
-    except ContractError as error:
-        return Malformed("invalid_data", str(error)[:500], ticket_id)
+    return decode_request(value, headers, COMMANDS, _command_envelope)
+
+
+def _command_envelope(attributes: Mapping[str, str], asked: Asked) -> CommandEnvelope:
+    return CommandEnvelope(ticket_id=uuid_of(attributes, "ce_subject"), **asked)
 
 
 __all__ = [

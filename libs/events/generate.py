@@ -22,11 +22,11 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from libs.events import agent, commands, rejection, routing, sla, ticket, topics
+from libs.events import agent, agent_commands, commands, rejection, routing, sla, ticket, topics
 from libs.events.asyncapi import DOCUMENT, asyncapi_document
 from libs.events.headers import SCHEMA_BASE
 from libs.events.reference import reference_page
-from libs.events.registry import COMMANDS, EVENTS
+from libs.events.registry import REGISTRIES
 
 SCHEMAS: Final = Path(__file__).parent / "schemas"
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
@@ -37,6 +37,7 @@ _TOPIC_OF_MODULE: Final[Mapping[str, str]] = {
     commands.__name__: topics.TICKETS_COMMANDS,
     rejection.__name__: topics.TICKETS_REJECTIONS,
     agent.__name__: topics.AGENTS_EVENTS,
+    agent_commands.__name__: topics.AGENTS_COMMANDS,
     routing.__name__: topics.ROUTING_DECISIONS,
     sla.__name__: topics.SLA_EVENTS,
 }
@@ -66,7 +67,7 @@ def contracts() -> Iterator[Contract]:
     """
     by_name = {topic.name: topic for topic in topics.TOPICS}
     found: list[Contract] = []
-    for kind, registry in (("event", EVENTS), ("command", COMMANDS)):
+    for kind, registry in REGISTRIES:
         for name, cls in registry.classes():
             topic = _TOPIC_OF_MODULE.get(cls.__module__)
             if topic is None:
@@ -74,7 +75,7 @@ def contracts() -> Iterator[Contract]:
                     f"{name} is declared in {cls.__module__}, which has no topic: "
                     f"add the module to _TOPIC_OF_MODULE in {__name__}"
                 )
-            found.append(Contract(name, kind, cls, by_name[topic]))  # type: ignore[arg-type]
+            found.append(Contract(name, kind, cls, by_name[topic]))
     order = [topic.name for topic in topics.TOPICS]
     yield from sorted(found, key=lambda c: (order.index(c.topic.name), c.type_name))
 
@@ -125,9 +126,7 @@ def stale() -> dict[Path, str]:
             wrong[path] = "is missing"
         elif path.read_text(encoding="utf-8") != content:
             wrong[path] = "is out of date"
-    kept = {
-        SCHEMAS / f"{old}.json" for registry in (EVENTS, COMMANDS) for old, _ in registry.lifted()
-    }
+    kept = {SCHEMAS / f"{old}.json" for _, registry in REGISTRIES for old, _ in registry.lifted()}
     for path in SCHEMAS.glob("*"):
         if path not in wanted and path not in kept:
             wrong[path] = "belongs to no contract"

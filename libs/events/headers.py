@@ -6,6 +6,7 @@ Reading raises BadMessage, and only that, when a header is not what it must be.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from re import compile as pattern
 from typing import Any, Final
@@ -20,13 +21,36 @@ SCHEMA_BASE: Final = "urn:bitacora:schema:"
 ID_LENGTH_MAX: Final = 250
 """Of a stream id, a command id, an actor, a type, a source; in characters."""
 
+WORD_LENGTH_MAX: Final = 200
+"""Of what a contract names in a field of its own (a `Word`), in characters."""
+
 LINK_LENGTH_MAX: Final = 500
 """Of a correlation id, a causation id, a traceparent; in characters."""
 
-_RECORDED: Final = ("ce_id", "ce_source", "ce_actor", "ce_correlationid", "ce_causationid")
+_RECORDED: Final = (
+    "ce_id",
+    "ce_source",
+    "ce_subject",
+    "ce_actor",
+    "ce_correlationid",
+    "ce_causationid",
+)
 """Attributes of a command that are kept with the events it leads to, as they are."""
 
 _CONTROL: Final = pattern(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message that is not what it should be. `code` is stable, `detail` is for people.
+
+    `stream_id` and `sequence` are given when at least these could be read.
+    """
+
+    code: str
+    detail: str
+    stream_id: str | None = None
+    sequence: int | None = None
 
 
 class BadMessage(Exception):
@@ -157,6 +181,17 @@ def link_of(attributes: Mapping[str, str], name: str) -> str:
     if len(value) > LINK_LENGTH_MAX:
         raise BadMessage("bad_header", f"header {name} is longer than {LINK_LENGTH_MAX} characters")
     return value
+
+
+def word_of(name: str, text: str) -> str:
+    """`text` of the header `name`, when a field of a contract could hold it as it is."""
+    if not text or text != text.strip():
+        raise BadMessage("bad_header", f"header {name} names nobody, or has spaces at an end")
+    if len(text) > WORD_LENGTH_MAX:
+        raise BadMessage(
+            "bad_header", f"header {name} names more than {WORD_LENGTH_MAX} characters"
+        )
+    return text
 
 
 def uuid_of(attributes: Mapping[str, str], name: str) -> str:

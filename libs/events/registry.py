@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
@@ -41,7 +41,7 @@ class InvalidData(ContractError):
 
 
 class Registry:
-    """One namespace of types (there is one for events and one for commands)."""
+    """One namespace of types; `REGISTRIES` lists those that there are."""
 
     def __init__(self) -> None:
         self._classes: dict[str, type[BaseModel]] = {}
@@ -162,3 +162,12 @@ def _first(error: ValidationError) -> str:
 
 EVENTS = Registry()
 COMMANDS = Registry()
+AGENT_COMMANDS = Registry()
+"""Apart from `COMMANDS`: what routing is asked for is nothing that intake would accept."""
+
+REGISTRIES: Final[tuple[tuple[Literal["event", "command"], Registry], ...]] = (
+    ("event", EVENTS),
+    ("command", COMMANDS),
+    ("command", AGENT_COMMANDS),
+)
+"""(kind, registry); no name is in two of them."""

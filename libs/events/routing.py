@@ -1,7 +1,7 @@
 """Routing's own facts on `routing.decisions`.
 
 One `TicketRouted` for every assignment, offer and "nobody"; what became of offers and of tickets
-that were taken back; which rules were in force; who was told of what.
+that were taken back; which rules were in force; who was told of what; what was refused.
 """
 
 from __future__ import annotations
@@ -155,6 +155,20 @@ class AgentNotified(Event):
     reason: Line | None = None
 
 
+@EVENTS.register("bitacora.AgentCommandRefused.v1")
+class AgentCommandRefused(Event):
+    """A command on an agent was not carried out. Stream id = `refusal:<command id>`.
+
+    `detail` is a sentence for people; `code` is what HTTP answers with in the same case.
+    """
+
+    command_id: Word
+    command_type: Word
+    agent: Word
+    code: Word
+    detail: Line
+
+
 RoutingEvent = (
     TicketRouted
     | OfferEnded
@@ -163,4 +177,5 @@ RoutingEvent = (
     | WaitReasonsChanged
     | RoutingRulesChanged
     | AgentNotified
+    | AgentCommandRefused
 )

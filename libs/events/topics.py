@@ -9,6 +9,7 @@ TICKETS_EVENTS: Final = "tickets.events"
 TICKETS_COMMANDS: Final = "tickets.commands"
 TICKETS_REJECTIONS: Final = "tickets.rejections"
 AGENTS_EVENTS: Final = "agents.events"
+AGENTS_COMMANDS: Final = "agents.commands"
 ROUTING_DECISIONS: Final = "routing.decisions"
 SLA_EVENTS: Final = "sla.events"
 
@@ -17,7 +18,8 @@ DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`retention_ms` -1 means for ever. Every topic is keyed by stream id (commands: ticket id)."""
+    """`retention_ms` -1 means for ever. Every topic is keyed by stream id (commands: of whom or what
+    they ask something)."""
 
     name: str
     owner: str
@@ -37,6 +39,12 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(TICKETS_REJECTIONS, "intake", "refused commands", retention_ms=30 * DAY_MS),
     Topic(AGENTS_EVENTS, "routing", "the streams of the agents"),
+    Topic(
+        AGENTS_COMMANDS,
+        "anybody",
+        "requests of agents, decided by routing",
+        retention_ms=7 * DAY_MS,
+    ),
     Topic(ROUTING_DECISIONS, "routing", "why a ticket went to whom, or to nobody"),
     Topic(SLA_EVENTS, "sla", "clocks: started, paused, warned, breached, satisfied"),
 )

@@ -88,6 +88,7 @@ def test_every_contract_is_a_message_of_its_topic() -> None:
     assert listed == {(c.topic.name, c.type_name) for c in contracts()}
     actions = {o["channel"]["$ref"][11:]: o["action"] for o in MADE["operations"].values()}
     assert actions.pop(topics.TICKETS_COMMANDS) == "receive"
+    assert actions.pop(topics.AGENTS_COMMANDS) == "receive"
     assert set(actions.values()) == {"send"}
     assert MADE["channels"].keys() == {topic.name for topic in topics.TOPICS}
 

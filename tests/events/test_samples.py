@@ -10,17 +10,26 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, TypeAdapter
 
-from libs.events import COMMANDS, EVENTS, decode_command, decode_event, encode_command, encode_event
+from libs.events import (
+    AgentCommandEnvelope,
+    decode_agent_command,
+    decode_command,
+    decode_event,
+    encode_agent_command,
+    encode_command,
+    encode_event,
+)
 from libs.events.approve import SAMPLES, Sample, known_types, meaning, registry_of, samples
 from libs.events.envelope import CommandEnvelope, EventEnvelope, Malformed
 from libs.events.generate import SCHEMAS
+from libs.events.registry import REGISTRIES
 
 ALL = list(samples())
 BY_TYPE: dict[str, dict[str, Sample]] = defaultdict(dict)
 for sample in ALL:
     BY_TYPE[sample.type_name][sample.name] = sample
 
-PRESENT = {name: cls for registry in (EVENTS, COMMANDS) for name, cls in registry.classes()}
+PRESENT = {name: cls for _, registry in REGISTRIES for name, cls in registry.classes()}
 
 
 def named(sample: Sample) -> str:
@@ -157,3 +166,12 @@ def test_a_recorded_kafka_record_of_a_command() -> None:
     fields = TypeAdapter(CommandEnvelope).dump_python(envelope, mode="json")
     assert within(means, {**fields, "type": envelope.type})
     assert encode_command(envelope) == (key, value, headers)
+
+
+def test_a_recorded_kafka_record_of_a_command_on_an_agent() -> None:
+    means, headers, key, value = record("record.agent_command.json")
+    envelope = decode_agent_command(value, headers)
+    assert not isinstance(envelope, Malformed), envelope
+    fields = TypeAdapter(AgentCommandEnvelope).dump_python(envelope, mode="json")
+    assert within(means, {**fields, "type": envelope.type})
+    assert encode_agent_command(envelope) == (key, value, headers)

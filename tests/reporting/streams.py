@@ -184,7 +184,8 @@ class Desk:
         ]
 
     def floor(self) -> list[Stream]:
-        """What routing says besides of tickets: its rules, why lines wait, who was told."""
+        """What routing says besides of tickets: its rules, why lines wait, who was told, what
+        it refused."""
         needs = routing.TicketNeeds(channel=Channel.CHAT, units=2)
         counts = (routing.RejectedCount(reason="off_hours", agents=2),)
         line: dict[str, Any] = {"queue": "urgent", "needs": needs}
@@ -196,10 +197,18 @@ class Desk:
         told = routing.AgentNotified(
             notification_id="1", agent="1", kind="assigned", outcome="failed", attempts=3
         )
+        refused = routing.AgentCommandRefused(
+            command_id="k-1",
+            command_type="bitacora.AcceptOffer.v1",
+            agent="1",
+            code="offer_ended",
+            detail="The offer has ended.",
+        )
         after = self._start + timedelta(days=30)
         return [
             [self._put("needs:1", n, event, after) for n, event in enumerate(waits, 1)],
             [self._put("notification:1", 1, told, after)],
+            [self._put("refusal:k-1", 1, refused, after)],
             [self._put("rules", 1, routing.RoutingRulesChanged(version=1, rules={}), after)],
         ]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
+from libs.events.routing import RoutingEvent
 from libs.runtime.http import create_http_app
 from services.reporting import api
 from services.reporting.snapshot import Floors, Snapshots
@@ -102,6 +103,8 @@ def test_positions_count_every_event_once(client: FastAPI) -> None:
     positions = {row["topic"]: row for row in get(client, "/v1/positions")["positions"]}
     assert sum(row["events"] for row in positions.values()) == sum(map(len, STREAMS))
     assert positions["agents.events"]["events"] == 9
+    routed = [s for s in STREAMS if isinstance(s[0].event, get_args(RoutingEvent))]
+    assert positions["routing.decisions"]["events"] == sum(map(len, routed))
 
 
 def test_counters_agree_with_the_list(client: FastAPI) -> None:

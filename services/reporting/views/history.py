@@ -45,6 +45,7 @@ SLA_PREFIX: Final = "sla:"
 DECISION_PREFIX: Final = "decision:"
 NEEDS_PREFIX: Final = "needs:"
 NOTIFICATION_PREFIX: Final = "notification:"
+REFUSAL_PREFIX: Final = "refusal:"
 RULES_STREAM: Final = "rules"
 AGENT_PREFIX: Final = "agent:"
 
