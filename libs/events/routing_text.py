@@ -72,6 +72,7 @@ STRATEGIES: Final[Mapping[str, tuple[str, str]]] = {
     "most_spare": ("most spare capacity", "spare units"),
     "lowest_share": ("lowest share of capacity in use", "free share"),
     "longest_idle": ("longest since the last assignment", "seconds idle"),
+    "least_flexible": ("the one who can do the fewest other kinds of work", "kinds of work"),
 }
 """Strategy → its name, and what a candidate's score counts under it."""
 
@@ -138,7 +139,7 @@ def score_text(strategy: str | None, score: float | None) -> str:
     if score is None:
         return ""
     unit = STRATEGIES.get(strategy or "", ("", ""))[1]
-    return f"{score:,g} {unit}".rstrip()
+    return f"{unit}: {score:,g}" if unit else f"{score:,g}"
 
 
 def needs_text(needs: Mapping[str, Any] | None) -> str:

@@ -2,124 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from libs.runtime.clock import monotonic_s
-from libs.runtime.store import ServiceStore
 from services.reporting.page.parts import duration, number
-from tests.reporting.house import feed, open_store
+from tests.reporting.house import feed
+from tests.reporting.served import Browser, Served, figure, serving
 from tests.reporting.streams import Desk, by_time
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 STREAMS = Desk(3).streams(120, events=8)
 EVENTS = by_time(STREAMS)
-
-
-@dataclass
-class Served:
-    """A running reporting service and the database under it."""
-
-    url: str
-    store: ServiceStore
-
-    def api(self, path: str, **parameters: Any) -> Any:
-        return httpx.get(self.url + path, params=parameters).raise_for_status().json()
-
-
-@dataclass
-class Browser:
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def serving(directory: Path, events: list[Any]) -> Iterator[Served]:
-    address = f"sqlite:///{directory}/reporting.sqlite3"
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "BITACORA_REPORTING_DATABASE_URL": address,
-        "BITACORA_REPORTING_HTTP_PORT": str(port),
-        "BITACORA_REPORTING_PAGE_INTERVAL_S": "0.2",
-        "BITACORA_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
-        "BITACORA_DATA_DIR": str(directory),
-    }
-    with open_store(address) as store, (directory / "log").open("wb") as log:
-        if events:
-            feed(store, [events])
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.reporting"],
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(url + "/health/live")
-            yield Served(url, store)
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def wait_for(url: str) -> None:
-    deadline_s = monotonic_s() + 30
-    while True:
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            assert monotonic_s() < deadline_s, f"{url} does not answer"
-        else:
-            return
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("served"), EVENTS[:-40]) as made:
         yield made
-
-
-@pytest.fixture
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = started.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(20_000)
-        made = Browser(page)
-        page.on("pageerror", lambda error: made.complaints.append(str(error)))
-        page.on("console", lambda m: made.complaints.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda request: note_foreign(made, request.url))
-        yield made
-        started.close()
-
-
-def note_foreign(browser: Browser, url: str) -> None:
-    if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):
-        browser.complaints.append(f"loaded from outside: {url}")
-
-
-def figure(page: Page, name: str) -> Any:
-    return page.locator(f'[data-figure="{name}"] .value')
 
 
 def test_the_figures_on_the_page_are_those_of_the_api(served: Served, browser: Browser) -> None:
@@ -193,6 +95,7 @@ def test_landmarks_keyboard_colours_and_a_phone(served: Served, browser: Browser
         button.press("Enter")
         expect(button).to_have_accessible_name(f"Colours: {theme}. Press to change.")
     expect(page.locator("body.body--dark")).to_have_count(1)
+    page.wait_for_function("document.cookie.includes('theme=dark')")
     page.reload()
     expect(page.locator("body.body--dark")).to_have_count(1)
     assert browser.complaints == []

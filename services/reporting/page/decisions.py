@@ -56,8 +56,8 @@ def decisions(ticket: Json, names: Mapping[str, str]) -> list[Decision]:
     """Decisions, offers, take-backs and notifications on the ticket, the newest first."""
     events = [e for e in ticket["history"] if e["stream_id"].startswith(DECISION_PREFIX)]
     events += ticket["notifications"]
-    events.sort(key=lambda event: event["time"], reverse=True)
-    return [_decision(event, names) for event in events]
+    events.sort(key=lambda event: event["time"])  # each stream keeps its order
+    return [_decision(event, names) for event in reversed(events)]
 
 
 def waiting(ticket: Json, names: Mapping[str, str]) -> Json | None:

@@ -15,6 +15,7 @@ from libs.events import parse_time
 from libs.events.routing_text import plain
 from libs.runtime.clock import Clock
 from services.reporting.page.frame import Frame, fragment, frame, look_again, update
+from services.reporting.page.live_table import LiveTable
 from services.reporting.page.parts import link, number
 from services.reporting.page.routing_rows import agent_row, decision_row, length, queue_row
 from services.reporting.query import RoutingQuery
@@ -22,6 +23,10 @@ from services.reporting.snapshot import Floors
 from services.reporting.views.floor import PRESENCES, Floor, FloorFilter, part_of
 
 PATH: Final = "/routing"
+QUEUE_COLUMNS: Final = ("Queue", "Group", "Waiting", "Oldest wait", "Oldest ticket", "Why it waits")
+AGENT_COLUMNS: Final = ("Agent", "Presence", "Groups", "Load", "Tickets", "Last given", "Hours")
+DECISION_COLUMNS: Final = ("Time", "Ticket", "Decision", "Queue", "Because")
+QUEUES_UNIT: Final = "the longest wait first; an agent may count under several reasons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +85,19 @@ class _Page:
             self._tiles.props('aria-label="Key figures"')
             fragment("routing_filters.html", filters=wanted.filters, choices=_choices(floor))
             with _card("queues"):
-                fragment("card_title.html", id="h-queues", title="Queues", unit="oldest wait first")
-                self._queues = _table("Queues", QUEUE_COLUMNS, QUEUE_ROW)
+                fragment("card_title.html", id="h-queues", title="Queues", unit=QUEUES_UNIT)
+                self._queues = LiveTable("Queues", QUEUE_COLUMNS)
                 self._no_queue = ui.html("", sanitize=False)
             with _card("agents"):
                 self._agents_title = ui.html("", sanitize=False)
-                self._agents = _table("Agents", AGENT_COLUMNS, AGENT_ROW)
+                self._agents = LiveTable("Agents", AGENT_COLUMNS)
                 self._no_agent = ui.html("", sanitize=False)
                 self._more = ui.html("", sanitize=False, tag="nav")
                 self._more.props('aria-label="Pages of the agents"')
             with _card("decisions"):
                 title = {"title": "Recent decisions", "unit": "newest first, of all queues"}
                 fragment("card_title.html", id="h-decisions", **title)
-                self._decisions = _table("Recent decisions", DECISION_COLUMNS, DECISION_ROW)
+                self._decisions = LiveTable("Recent decisions", DECISION_COLUMNS)
                 self._no_decision = ui.html("", sanitize=False)
 
     def show(self, floor: Floor, now: datetime) -> None:
@@ -158,70 +163,6 @@ def _card(name: str) -> ui.element:
     return section.props(f'id="{name}" aria-labelledby="h-{name}"')
 
 
-def _table(label: str, columns: tuple[str, ...], row: str) -> ui.table:
-    """Rows are patched in place, so that what has the keyboard keeps it."""
-    described = [{"name": name, "label": name, "field": name} for name in columns]
-    table = ui.table(rows=[], columns=described, row_key="id", pagination=0)
-    table.props(f'flat hide-pagination wrap-cells aria-label="{label}"')
-    head = "".join(f'<th scope="col">{name}</th>' for name in columns)
-    table.add_slot("header", f"<tr>{head}</tr>")
-    table.add_slot("body", row)
-    table.add_slot("no-data", "<span></span>")
-    return table
-
-
-def _fill(table: ui.table, rows: list[dict[str, Any]]) -> None:
-    if table.rows != rows:
-        table.update_rows(rows)
+def _fill(table: LiveTable, rows: list[dict[str, Any]]) -> None:
+    table.show(rows)
     table.set_visibility(bool(rows))
-
-
-QUEUE_COLUMNS: Final = ("Queue", "Group", "Waiting", "Oldest wait", "Oldest ticket", "Why it waits")
-QUEUE_ROW: Final = """
-<tr :key="props.row.id" :data-queue="props.row.queue">
-  <td data-label="Queue" class="strong">{{ props.row.queue }}</td>
-  <td data-label="Group">{{ props.row.group }}</td>
-  <td data-label="Waiting" class="figure"><b class="depth">{{ props.row.waiting }}</b>
-    <span v-if="props.row.asked" class="sub"> {{ props.row.asked }}</span></td>
-  <td data-label="Oldest wait" class="figure"><span :class="'wait ' + props.row.level">
-    {{ props.row.wait }}<span v-if="props.row.level_text"> · {{ props.row.level_text }}</span>
-    </span></td>
-  <td data-label="Oldest ticket"><a :href="'/tickets/' + props.row.ticket"
-    :aria-label="'Ticket ' + props.row.number + ', ' + props.row.subject">#{{ props.row.number }}</a>
-    <span :class="'priority-' + props.row.priority"> {{ props.row.priority }}</span></td>
-  <td data-label="Why it waits" class="wide why"><ul><li v-for="reason in props.row.reasons">
-    {{ reason }}</li></ul><span class="sub">{{ props.row.as_of }}</span></td>
-</tr>
-"""
-
-AGENT_COLUMNS: Final = ("Agent", "Presence", "Groups", "Load", "Tickets", "Last given", "Hours")
-AGENT_ROW: Final = """
-<tr :key="props.row.id" :data-agent="props.row.id">
-  <td data-label="Agent" class="strong">{{ props.row.name }}<span class="sub"> {{ props.row.can }}
-    </span></td>
-  <td data-label="Presence"><span :class="'presence ' + props.row.presence">
-    {{ props.row.presence }}</span><span class="sub"> {{ props.row.since }}</span></td>
-  <td data-label="Groups">{{ props.row.groups }}</td>
-  <td data-label="Load"><span class="load" role="img" :aria-label="props.row.load_label">
-    <i :class="props.row.load_level" :style="{width: props.row.share + '%'}"></i></span>
-    <span class="figure"> {{ props.row.load }}</span></td>
-  <td data-label="Tickets" class="figure"><a v-if="props.row.tickets"
-    :href="props.row.link" :aria-label="props.row.tickets + ' tickets of ' + props.row.name">
-    {{ props.row.tickets }}</a><span v-else>0</span></td>
-  <td data-label="Last given" class="figure">{{ props.row.given }}</td>
-  <td data-label="Hours">{{ props.row.hours }}<b v-if="props.row.absent" class="absent">
-    {{ props.row.absent }}</b></td>
-</tr>
-"""
-
-DECISION_COLUMNS: Final = ("Time", "Ticket", "Decision", "Queue", "Because")
-DECISION_ROW: Final = """
-<tr :key="props.row.id">
-  <td data-label="Time" class="figure">{{ props.row.time }}</td>
-  <td data-label="Ticket"><a v-if="props.row.number" :href="'/tickets/' + props.row.ticket + '#routing'">
-    #{{ props.row.number }}</a><span v-else>–</span></td>
-  <td data-label="Decision" class="wide">{{ props.row.what }}</td>
-  <td data-label="Queue">{{ props.row.queue }}</td>
-  <td data-label="Because">{{ props.row.because }}</td>
-</tr>
-"""

@@ -1,4 +1,4 @@
-"""Routing's queues, agents and decisions as rows of tables: texts and numbers, nothing to compute."""
+"""Routing's queues, agents and decisions as rows of `LiveTable`: texts, links, bars."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ DAYS: Final = {
     "sun": "Sun",
 }
 REASONS_MAX: Final = 4
+Part = dict[str, Any]
+Row = dict[str, Any]
+"""For `live_table.js`, which says what is in them."""
+
 UNDECIDED: Final = "not decided yet"
 
 
@@ -37,68 +41,107 @@ def wait_level(seconds: float) -> tuple[str, str]:
     return ("long", "long") if seconds >= WAIT_LONG_S else ("", "")
 
 
-def queue_row(queue: Queue, now: datetime) -> dict[str, Any]:
+def queue_row(queue: Queue, now: datetime) -> Row:
     since = parse_time(queue.oldest_at)
-    level, text = wait_level((now - since).total_seconds())
+    level, word = wait_level((now - since).total_seconds())
     reasons = counted_reasons(queue.reasons)
     more = len(reasons) - REASONS_MAX
+    shown = reasons[:REASONS_MAX] + ([f"and {more} reasons more"] if more > 0 else [])
+    as_of = f"as of {moment_s(queue.reasons_at)}" if reasons else "no reason is known yet"
+    waiting = [_text(number(queue.waiting), "depth")]
+    if queue.asked:
+        waiting.append(_text(f"{number(queue.asked)} asked for, not answered yet", "sub"))
+    oldest = queue.oldest
+    ticket = _link(
+        f"#{oldest['number']}",
+        f"/tickets/{oldest['id']}#routing",
+        f"Ticket {oldest['number']}, {oldest['subject']}",
+    )
+    wait = length(now, since) + (f" · {word}" if word else "")
     return {
         "id": f"{queue.queue}/{queue.group}",
-        "queue": queue.queue or UNDECIDED,
-        "group": queue.group or "–",
-        "waiting": number(queue.waiting),
-        "asked": f"({number(queue.asked)} asked for, not answered yet)" if queue.asked else "",
-        "wait": length(now, since),
-        "level": level,
-        "level_text": text,
-        "ticket": queue.oldest["id"],
-        "number": queue.oldest["number"],
-        "subject": queue.oldest["subject"],
-        "priority": queue.oldest["priority"],
-        "reasons": reasons[:REASONS_MAX] + ([f"and {more} reasons more"] if more > 0 else []),
-        "as_of": f"as of {moment_s(queue.reasons_at)}" if reasons else "no reason is known yet",
+        "attrs": {"data-queue": queue.queue or ""},
+        "cells": [
+            _cell("strong", _text(queue.queue or UNDECIDED)),
+            _cell("", _text(queue.group or "–")),
+            _cell("figure", *waiting),
+            _cell("figure", _text(wait, f"wait {level}")),
+            _cell("", ticket, _text(oldest["priority"], f"priority-{oldest['priority']}")),
+            _cell("wide why", {"items": shown}, _text(as_of, "sub")),
+        ],
     }
 
 
-def agent_row(agent: Agent, now: datetime) -> dict[str, Any]:
-    share = 100 * agent.units / agent.capacity if agent.capacity else 0.0
-    over = agent.units > agent.capacity
-    load = f"{number(agent.units)} of {number(agent.capacity)}"
-    since = f"for {length(now, parse_time(agent.presence_at))}" if agent.presence_at else ""
-    reason = f", {plain(agent.presence_reason)}" if agent.presence_reason else ""
+def agent_row(agent: Agent, now: datetime) -> Row:
+    presence = [_text(agent.presence, f"presence {agent.presence}")]
+    if agent.presence_at:
+        reason = f", {plain(agent.presence_reason)}" if agent.presence_reason else ""
+        since = length(now, parse_time(agent.presence_at))
+        presence.append(_text(f"for {since}{reason}", "sub"))
     given = agent.last_given_at
+    hours = [_text(hours_text(agent.hours))]
+    if absent := absence_text(agent.absences, now):
+        hours.append(_text(absent, "absent"))
+    tickets = _link(
+        number(agent.tickets),
+        link("/", {"agent": agent.id, "range": "all"}) + "#tickets",
+        f"{agent.tickets} tickets of {agent.name}",
+    )
     return {
         "id": agent.id,
-        "name": agent.name,
-        "can": _can(agent),
-        "presence": agent.presence,
-        "since": since + reason,
-        "groups": ", ".join(agent.groups) or "–",
-        "share": round(min(share, 100.0), 1),
-        "load": load + (" · over" if over else " · full" if _full(agent) else ""),
-        "load_label": f"Load: {load} units" + (", more than the capacity" if over else ""),
-        "load_level": "over" if over else "full" if _full(agent) else "",
-        "tickets": agent.tickets,
-        "link": link("/", {"agent": agent.id, "range": "all"}) + "#tickets",
-        "given": f"{length(now, parse_time(given))} ago" if given else "never",
-        "hours": hours_text(agent.hours),
-        "absent": absence_text(agent.absences, now),
+        "attrs": {"data-agent": agent.id},
+        "cells": [
+            _cell("strong", _text(agent.name), _text(_can(agent), "sub")),
+            _cell("", *presence),
+            _cell("", _text(", ".join(agent.groups) or "–")),
+            _cell("figure", *_load(agent)),
+            _cell("figure", tickets if agent.tickets else _text("0")),
+            _cell("figure", _text(f"{length(now, parse_time(given))} ago" if given else "never")),
+            _cell("", *hours),
+        ],
     }
 
 
-def decision_row(event: Json, names: Mapping[str, str]) -> dict[str, Any]:
-    data = event["data"]
+def decision_row(event: Json, names: Mapping[str, str]) -> Row:
+    data, ticket = event["data"], event["number"]
     reasons = counted_reasons(data.get("rejected", ())) if data.get("outcome") == "nobody" else []
+    what = "; ".join([sentence(type_name(event["type"]), data, names), *reasons[:2]])
+    where = f"/tickets/{event['ticket_id']}#routing"
     because = trigger_text(data["trigger"]) if data.get("trigger") else "–"
     return {
         "id": event["id"],
-        "time": moment_s(event["time"]),
-        "ticket": event["ticket_id"],
-        "number": event["number"],
-        "what": "; ".join([sentence(type_name(event["type"]), data, names), *reasons[:2]]),
-        "queue": data.get("queue") or "–",
-        "because": because,
+        "attrs": {},
+        "cells": [
+            _cell("figure", _text(moment_s(event["time"]))),
+            _cell("", _link(f"#{ticket}", where, f"Ticket {ticket}") if ticket else _text("–")),
+            _cell("wide", _text(what)),
+            _cell("", _text(data.get("queue") or "–")),
+            _cell("", _text(because)),
+        ],
     }
+
+
+def _load(agent: Agent) -> tuple[Part, Part]:
+    """The bar, and the same in figures. More than the capacity is striped and said."""
+    share = 100 * agent.units / agent.capacity if agent.capacity else 0.0
+    text = f"{number(agent.units)} of {number(agent.capacity)}"
+    over = agent.units > agent.capacity
+    level = "over" if over else "full" if agent.units == agent.capacity else ""
+    label = f"Load: {text} units" + (", more than the capacity" if over else "")
+    bar: Part = {"share": round(min(share, 100.0), 1), "class": level, "label": label}
+    return bar, _text(f"{text} · {level}" if level else text)
+
+
+def _cell(class_: str, *parts: Part) -> dict[str, Any]:
+    return {"class": class_, "parts": list(parts)}
+
+
+def _text(text: str, class_: str = "") -> Part:
+    return {"text": text, "class": class_}
+
+
+def _link(text: str, href: str, label: str) -> Part:
+    return {"text": text, "href": href, "label": label}
 
 
 def hours_text(hours: Json | None) -> str:
@@ -126,10 +169,6 @@ def absence_text(absences: list[list[int]], now: datetime) -> str:
             return f"out of office until {moment(end.isoformat())}"
     coming = [start for start, _ in spans if start > now]
     return f"out of office from {moment(min(coming).isoformat())}" if coming else ""
-
-
-def _full(agent: Agent) -> bool:
-    return agent.units >= agent.capacity
 
 
 def _can(agent: Agent) -> str:

@@ -19,7 +19,7 @@ from services.reporting.views.tickets import TICKETS
 from services.reporting.views.work import AT_WORK
 
 Json = dict[str, Any]
-DECISIONS_MAX: Final = 20
+DECISIONS_MAX: Final = 12
 PRESENCES: Final = ("online", "away", "offline")
 ASKED: Final = ("assigned", "offered", "accepted")
 """The last word of routing on a ticket that waits for an answer, not for an agent."""
