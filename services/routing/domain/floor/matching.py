@@ -171,34 +171,21 @@ class Session:
     def _alike(self, batch: list[Waiting], kind: Kind) -> list[tuple[Waiting, int]]:
         """Tickets that all need the same: the first ones go to the best places."""
         free = self._unkept(kind)
-        columns = self._slots(batch, [kind], [free])
-        if not columns:
-            return []
-        serving = self._kinds.serving(kind)
-        cost = np.array([costs(serving, self._columns, np.array([p]), n)[0] for p, n in columns])
-        order = np.argsort(cost, kind="stable")[: len(batch)]
-        return [(t, columns[int(i)][0]) for t, i in zip(batch, order, strict=False)]
+        slots = self._slots(batch, [kind], [free])
+        order = np.argsort(self._row(kind, free, slots), kind="stable")[: len(batch)]
+        return [(t, slots[int(i)][0]) for t, i in zip(batch, order, strict=False)]
 
     def _assign(self, batch: list[Waiting]) -> list[tuple[Waiting, int]]:
-        kinds = list({id(t.kind): t.kind for t in batch}.values())
+        kinds = list(dict.fromkeys(ticket.kind for ticket in batch))
         free = [self._unkept(kind) for kind in kinds]
         slots = self._slots(batch, kinds, free)
         if not slots:
             return []
         cost = np.full((len(batch), len(slots)), FORBIDDEN_COST)
         places = np.array([place for place, _ in slots])
-        numbers = np.array([number for _, number in slots])
-        rows: dict[int, Floats] = {}
-        for kind, some in zip(kinds, free, strict=True):
-            row = np.full(len(slots), FORBIDDEN_COST)
-            serving = self._kinds.serving(kind)
-            able = np.isin(places, some)
-            for number in np.unique(numbers[able]):
-                these = able & (numbers == number)
-                row[these] = costs(serving, self._columns, places[these], int(number))
-            rows[id(kind)] = row
+        rows = {k: self._row(k, some, slots) for k, some in zip(kinds, free, strict=True)}
         for i, ticket in enumerate(batch):
-            cost[i] = rows[id(ticket.kind)]
+            cost[i] = rows[ticket.kind]
             if ticket.declined:
                 cost[i, ~np.isin(places, self.free_for(ticket))] = FORBIDDEN_COST
             preferred = self._columns.places.get(ticket.preferred or "")
@@ -208,6 +195,18 @@ class Session:
         served = _servable(cost < FORBIDDEN_COST)
         pairs = zip(*linear_sum_assignment(cost[served]), strict=True)
         return [(batch[served[int(row)]], slots[int(column)][0]) for row, column in pairs]
+
+    def _row(self, kind: Kind, free: Ints, slots: list[tuple[int, int]]) -> Floats:
+        """What each slot costs a ticket of this kind."""
+        serving = self._kinds.serving(kind)
+        places = np.array([place for place, _ in slots], np.int64)
+        numbers = np.array([number for _, number in slots], np.int64)
+        row = np.full(len(slots), FORBIDDEN_COST)
+        able = np.isin(places, free)
+        for number in np.unique(numbers[able]):
+            these = able & (numbers == number)
+            row[these] = costs(serving, self._columns, places[these], int(number))
+        return row
 
     def _slots(
         self, batch: list[Waiting], kinds: list[Kind], free: list[Ints]
@@ -229,7 +228,8 @@ class Session:
             preferred = {self._columns.places.get(ticket.preferred or "", -1) for ticket in own}
             candidates |= dict.fromkeys(preferred.intersection(some.tolist()))
         slots = []
-        for place in sorted(candidates):
+        order = self._columns.id_order()
+        for place in sorted(candidates, key=lambda place: int(order[place])):
             room = self._columns.rooms(place, needs.units, needs.channel)
             slots += [(place, number) for number in range(min(room, most))]
         return slots
