@@ -9,10 +9,12 @@ import typer
 
 from cli.sla.calculate import calculate
 from cli.sla.explain import explain
+from cli.sla.what_if import what_if
 
 app = typer.Typer(no_args_is_help=True, help="Service levels: business time and what became of it.")
 app.command()(calculate)
 app.command()(explain)
+app.command()(what_if)
 
 
 @app.callback()

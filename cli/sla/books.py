@@ -15,6 +15,7 @@ from libs.runtime.errors import Poison
 from libs.runtime.strict_json import strict_json
 from libs.runtime.strict_yaml import SIZE_MAX_BYTES, strict_yaml
 from services.sla.bodies import CalendarBody, CalendarsBody, PoliciesBody
+from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
 from services.sla.domain.calendar import calendar_of
 from services.sla.domain.definitions import policy_set_of
@@ -82,6 +83,11 @@ def book_of_files(policy: Path, calendars: Sequence[Path], present: Versions) ->
         hint = "; name its file with --calendar" if error.code == "unknown_calendar" else ""
         raise UsageError(f"{policy}: {error.detail.partition(';')[0]}{hint}") from None
     return Book((policies,), lines, tzdata_version())
+
+
+def built_in() -> Versions:
+    """The calendars that every system begins with."""
+    return {str(one["id"]): (CalendarVersion(FIRST_US, calendar_of(one, 1)),) for one in CALENDARS}
 
 
 def _effective_us(entry: Mapping[str, Any]) -> int:
