@@ -83,7 +83,7 @@ class Step:
         self._answer_by = answer_by
         self._unsaved: dict[str, Work] = {}
         self._offers: dict[str, Offer] = {}
-        self._given: dict[str, float] = {}
+        self._given: dict[str, int] = {}
         self._misses: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------- tickets
@@ -159,7 +159,7 @@ class Step:
         agent = self.floor.columns.agents[self.floor.columns.places[match.agent]]
         cause = self.causes.get(work.id) or self.freed.get(agent.id) or self._any_cause()
         group = _group_for(work, match.kind, agent)
-        self._given[agent.id] = self.now.timestamp()
+        self._given[agent.id] = micros(self.now)
         if match.kind.queue.mode == "offer":
             self._offer(work, agent, group, cause, match)
             return
@@ -292,7 +292,7 @@ class Step:
                 mark = before.get(agent, Mark())
                 given = self._given.get(agent)
                 marks[agent] = Mark(
-                    mark.last_given_us if given is None else int(given * 1_000_000),
+                    mark.last_given_us if given is None else given,
                     self._misses.get(agent, mark.misses),
                 )
             self.tables.save_marks(self.connection, marks, self.revision)

@@ -63,7 +63,7 @@ class Explainer:
         full = able[~self._among(free)[able]] if len(able) > len(free) else able[:0]
         barred = self._barred(kind, session, free, ticket)
         open_ = free[~self._among([*barred])[free]] if barred else free
-        candidates = self._named(serving, open_, now_s)
+        candidates = self._named(serving, open_, now_s, agent)
         lacking = [(place, self._lack(serving, place)) for place in full[:CANDIDATES_MAX]]
         for bit in (reasons.NO_CAPACITY, reasons.CHANNEL_FULL):
             if count := self._count_full(serving, full, bit):
@@ -94,10 +94,14 @@ class Explainer:
                 barred.setdefault(int(place), reasons.DECLINED)
         return barred
 
-    def _named(self, kind: Kind, free: Ints, now_s: float) -> list[Candidate]:
+    def _named(self, kind: Kind, free: Ints, now_s: float, agent: str | None) -> list[Candidate]:
+        """The best of these, and the one who was chosen: affinity may prefer one who is not."""
         cost = costs(kind, self._columns, free)
         if len(free) > CANDIDATES_MAX:
-            near = np.argpartition(cost, CANDIDATES_MAX)[:CANDIDATES_MAX]
+            near = np.argpartition(cost, CANDIDATES_MAX - 1)[:CANDIDATES_MAX]
+            chosen = np.flatnonzero(free == self._columns.places.get(agent or "", -1))
+            if len(chosen) and chosen[0] not in near:
+                near[-1] = chosen[0]
             free, cost = free[near], cost[near]
         free = free[np.argsort(cost, kind="stable")]
         scores = score(kind, self._columns, free, now_s)
