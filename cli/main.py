@@ -40,6 +40,7 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
     "routing": Subcommand("cli.routing:app", "Agents and rules: list, show, load, check."),
     "verify": Subcommand("cli.verify:verify", "Check the invariants, with figures."),
     "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
+    "export": Subcommand("cli.export:app", "The stream as Parquet files, for data teams."),
     "parked": Subcommand("cli.parked:app", "Messages that a service could not apply."),
     "sla": Subcommand("cli.sla:app", "Service levels: reckon business time."),
     "schemas": Subcommand("cli.schemas:schemas", "The JSON Schemas of events and commands."),
