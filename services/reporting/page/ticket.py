@@ -13,6 +13,7 @@ from services.reporting.page.decisions import decisions, waiting
 from services.reporting.page.frame import fragment, frame, look_again, update
 from services.reporting.page.parts import duration, moment_s, word
 from services.reporting.page.stories import entries, who
+from services.reporting.page.timeline import Timeline
 from services.reporting.views.agents import AGENTS
 from services.reporting.views.lists import Json, get_ticket
 
@@ -48,6 +49,7 @@ async def ticket_page(
                     with routing.props('id="routing" aria-labelledby="h-routing"'):
                         waits = ui.html("", sanitize=False)
                         decided = ui.html("", sanitize=False)
+                    timeline = Timeline()
                     history = ui.html("", sanitize=False, tag="section")
                     history.classes("card").props('aria-labelledby="h-history"')
                 with ui.element("div").classes("side"):
@@ -68,6 +70,7 @@ async def ticket_page(
         update(clocks, "ticket_clocks.html", clocks=ticket["clocks"])
         update(waits, "ticket_waiting.html", w=waiting(ticket, known), number=ticket["number"])
         update(decided, "ticket_routing.html", decisions=decisions(ticket, known))
+        timeline.show(ticket, store.clock.now())
         update(
             history,
             "history.html",
