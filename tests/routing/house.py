@@ -46,6 +46,8 @@ from services.routing.domain.agent_commands import RegisterAgent, SetPresence
 from services.routing.domain.rules import RoutingRules
 from services.routing.handlers import RoutingHandler
 from services.routing.store import Desk, Timing
+from services.routing.store.offers import Answer
+from services.routing.views.tables import Offer
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SETTLED = (Status.SOLVED, Status.CLOSED)
@@ -216,6 +218,26 @@ class House:
 
     def put_rules(self, rules: RoutingRules) -> None:
         self.store.write_now(self.desk.put_rules(rules, "agent:lead", None, None))
+
+    # -- offers
+
+    def offers(self, agent_id: str) -> list[Offer]:
+        """The open offers to this agent."""
+        with self.store.database.reading() as connection:
+            found = self.tables.offers_to(connection, agent_id)
+        return [offer for offer in found if offer.state == "open"]
+
+    def reply(self, offer: Offer, answer: Answer, agent_id: str | None = None) -> Offer:
+        change = self.desk.answer_offer(offer.id, agent_id or offer.agent, answer)
+        answered, _ = self.store.write_now(change)
+        return answered
+
+    def told(self) -> list[tuple[str, str]]:
+        """(agent, kind) of every notification, in order."""
+        with self.store.database.reading() as connection:
+            rows = self.desk.notifications.rows.c
+            query = select(rows.agent, rows.kind).order_by(rows.created_us, rows.kind, rows.agent)
+            return [(row[0], row[1]) for row in connection.execute(query)]
 
     # -- tickets
 

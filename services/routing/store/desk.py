@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, MetaData
 
-from libs.events import EventEnvelope
+from libs.events import AgentCommandEnvelope, EventEnvelope
 from libs.events.topics import AGENTS_EVENTS
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Rejected
@@ -76,7 +76,7 @@ class Desk:
         self.clock = clock
         declare_rules(metadata)
         self._memory = Memory(metadata, self.tables, defaults, clock)
-        self._notifications = notifications or Notifications(metadata, clock)
+        self.notifications = notifications or Notifications(metadata, clock)
         self._next_due: datetime | None = None
         self._news = True
 
@@ -95,29 +95,34 @@ class Desk:
     # ---------------------------------------------------------------------------------- agents
 
     def change_agent(
-        self, agent_id: str, command: AgentCommand, actor: str, if_sequence: int | None = None
+        self,
+        agent_id: str,
+        command: AgentCommand,
+        actor: str,
+        if_sequence: int | None = None,
+        asked_by: AgentCommandEnvelope | None = None,
     ) -> Callable[[Connection, Outgoing], Agent]:
         """The transaction that carries out the command and gives the agent what waits for it.
 
         It answers with the agent as it is afterwards. Raises Rejected (the codes of
-        `services.routing.domain.agent`).
+        `services.routing.domain.agent`). `asked_by`: the message that asked for it, if one did.
         """
 
         def change(connection: Connection, outgoing: Outgoing) -> Agent:
             cause = Cause("agent_changed", f"agent:{agent_id}")
             with self._step(connection, outgoing, cause) as step:
-                return self._change(step, outgoing, agent_id, command, actor, if_sequence)
+                return self._change(step, agent_id, command, actor, if_sequence, asked_by)
 
         return change
 
     def _change(
         self,
         step: Step,
-        outgoing: Outgoing,
         agent_id: str,
         command: AgentCommand,
         actor: str,
         if_sequence: int | None = None,
+        asked_by: AgentCommandEnvelope | None = None,
     ) -> Agent:
         before = self.tables.agent(step.connection, agent_id)
         try:
@@ -129,13 +134,16 @@ class Desk:
         agent = before or Agent(agent_id)
         for event in events:
             agent = agents_.evolve(agent, event, step.now)
-            outgoing.event(AGENTS_EVENTS, f"agent:{agent_id}", event, time=step.now, actor=actor)
+            stream = f"agent:{agent_id}"
+            step.outgoing.event(
+                AGENTS_EVENTS, stream, event, time=step.now, actor=actor, cause=asked_by
+            )
         if not events:
             return agent
         self.tables.save_agent(step.connection, agent, step.revision)
         step.floor.put_agent(agent, step.now)
         step.changed = True
-        cause = Cause("agent_changed", f"agent:{agent.id}:{agent.sequence}")
+        cause = Cause("agent_changed", f"agent:{agent.id}:{agent.sequence}", asked_by)
         step.freed[agent.id] = cause
         if agent.presence == "online":
             step.set_misses(agent.id, 0)
@@ -168,14 +176,20 @@ class Desk:
     # ---------------------------------------------------------------------------------- offers
 
     def answer_offer(
-        self, offer_id: str, agent_id: str, answer: offers_.Answer, reason: str | None = None
+        self,
+        offer_id: str,
+        agent_id: str,
+        answer: offers_.Answer,
+        reason: str | None = None,
+        asked_by: AgentCommandEnvelope | None = None,
     ) -> Callable[[Connection, Outgoing], Offer]:
-        """The transaction that takes an agent's answer. Raises Rejected (see `offers`)."""
+        """The transaction that takes an agent's answer. Raises Rejected (see `offers`). `asked_by`:
+        the message that asked for it, if one did."""
 
         def change(connection: Connection, outgoing: Outgoing) -> Offer:
             cause = Cause("offer_answered", f"offer:{offer_id}")
             with self._step(connection, outgoing, cause) as step:
-                return offers_.answer(step, offer_id, agent_id, answer, reason)
+                return offers_.answer(step, offer_id, agent_id, answer, reason, asked_by)
 
         return change
 
@@ -196,7 +210,7 @@ class Desk:
         """When the next sweep has something to do; None: no need before something happens."""
         return self._next_due
 
-    def _time_passes(self, step: Step, outgoing: Outgoing) -> None:
+    def _time_passes(self, step: Step) -> None:
         due = step.floor.advance(step.now)
         self._news = self._news or due.moved
         if not due.tickets and not due.away:
@@ -210,7 +224,7 @@ class Desk:
                 step.put(works_.retry(work))
                 step.causes.setdefault(work.id, step.other)
             elif work.reservation is not None and work.reservation.until <= step.now:
-                self._unanswered(step, outgoing, work)
+                self._unanswered(step, work)
         for agent_id in sorted(due.away):
             agent = step.floor.columns.get(agent_id)
             reason = step.floor.overdue_away(agent, step.now) if agent else None
@@ -219,7 +233,7 @@ class Desk:
                 for work in step.held_by(agent.id):
                     step.take_back(work, reason, cause)
 
-    def _unanswered(self, step: Step, outgoing: Outgoing, work: Work) -> None:
+    def _unanswered(self, step: Step, work: Work) -> None:
         """The agent has not answered the offer, or intake the command.
 
         Intake is asked for the same agent again, even when the agent has gone meanwhile or the
@@ -235,7 +249,7 @@ class Desk:
             offers_.time_out(step, work, asked)
             if self._missed_too_often(step, agent):
                 away = SetPresence("away", reason="missed_offers")
-                self._change(step, outgoing, agent.id, away, ACTOR)
+                self._change(step, agent.id, away, ACTOR)
                 step.telling.tell(
                     "presence_lowered", agent.id, asked.decision_id, reason="missed_offers"
                 )
@@ -287,7 +301,7 @@ class Desk:
             self._later(self.timing.answer_s, 0),
             other,
         )
-        self._time_passes(step, outgoing)
+        self._time_passes(step)
         try:
             yield step
         except Rejected:
@@ -297,7 +311,7 @@ class Desk:
             raise
         step.settle()
         step.save()
-        self._notifications.enqueue(step.connection, step.telling.notifications)
+        self.notifications.enqueue(step.connection, step.telling.notifications)
         self._memory.keep(step.connection, step.floor, changed=step.changed)
         self._next_due = step.floor.next_due()
         self._news = self._news or step.changed
