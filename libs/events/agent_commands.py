@@ -60,7 +60,7 @@ class AgentCommandEnvelope:
 
     command_id: str
     agent_id: str
-    command: Command
+    command: AgentRequest
     actor: str
     time: datetime | None = None
     correlation_id: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from libs.events.base import Command
 from libs.events.headers import (
@@ -30,10 +30,10 @@ from libs.events.times import format_time
 
 
 class Asked(TypedDict):
-    """What is around every command, as the envelopes name it."""
+    """A command of some registry and what is around it, as the envelopes name it."""
 
     command_id: str
-    command: Command
+    command: Any
     actor: str
     time: datetime | None
     correlation_id: str

@@ -50,6 +50,14 @@ TOPICS: Final[tuple[Topic, ...]] = (
 )
 
 
+def topic_named(name: str) -> Topic:
+    """Raises LookupError when no topic is called so."""
+    for topic in TOPICS:
+        if topic.name == name:
+            return topic
+    raise LookupError(f"there is no topic {name!r}")
+
+
 def parked_topic(group: str) -> Topic:
     """The topic to which the consumer group `group` puts what it cannot apply."""
     return Topic(f"{group}.parked", group, "messages that could not be applied", partitions=1)

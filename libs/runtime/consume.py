@@ -14,11 +14,9 @@ stream id: this is what makes a repeated event harmless), the offsets, whatever 
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -32,13 +30,12 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from libs.events import EventEnvelope, Malformed, UnknownEvent, decode_event
 from libs.runtime import parking
 from libs.runtime.clock import Clock
 from libs.runtime.database import upsert
-from libs.runtime.errors import Failure, Poison, Transient
+from libs.runtime.errors import Poison
 from libs.runtime.logs import get_logger
 from libs.runtime.outbox import Outgoing
 
@@ -126,12 +123,21 @@ class ConsumerTables:
 
 
 class StreamApplier:
-    """Applies records to one service's database; see the module's text. Not thread-safe."""
+    """Applies records to one service's database; see the module's text. Not thread-safe.
+
+    `topics`: those whose parked messages it tries again; None: of all.
+    """
 
     def __init__(
-        self, group: str, handler: EventHandler, tables: ConsumerTables, clock: Clock
+        self,
+        group: str,
+        handler: EventHandler,
+        tables: ConsumerTables,
+        clock: Clock,
+        topics: Collection[str] | None = None,
     ) -> None:
         self.group = group
+        self._topics = topics
         self._handler = handler
         self._tables = tables
         self._clock = clock
@@ -156,11 +162,11 @@ class StreamApplier:
     def redrive(self, connection: Connection, outgoing: Outgoing) -> Report:
         """Try again what an operator asked for, and what waits behind it."""
         report = Report()
-        asked = parking.redrive_requested(connection)
+        asked = parking.redrive_requested(connection, self._topics)
         places = {(parked.topic, parked.partition) for parked in asked}
         lock_partitions(connection, self.group, places)
         # Read again: another process may have done it while this one waited for the partitions.
-        for parked in parking.redrive_requested(connection):
+        for parked in parking.redrive_requested(connection, self._topics):
             if (parked.topic, parked.partition) in places:
                 self._redrive_one(connection, outgoing, parked, report)
         return report
@@ -239,27 +245,24 @@ class StreamApplier:
                 continue
             held.add(stream)
             heads[stream] = item.envelope.sequence - 1
-            code, detail = _explain(failure)
+            code, detail = failure
             problem = Malformed(code, detail, stream[1], item.envelope.sequence)
             self._park(connection, outgoing, item.record, problem, report)
 
     def _attempt(
         self, connection: Connection, outgoing: Outgoing, items: Sequence[_Item]
-    ) -> Exception | None:
+    ) -> tuple[str, str] | None:
+        """None, or the code and the detail to park the event with."""
         mark = len(outgoing.pending)
         try:
             with connection.begin_nested():
                 self._handler.apply(connection, [item.envelope for item in items], outgoing)
-        except Transient:
-            raise
         except Exception as error:
-            # A value that no column takes is the event's fault; everything else of a database is not.
-            if isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError):
-                raise
+            reason = parking.reason_of(error)
             del outgoing.pending[mark:]
             if len(items) == 1 and not isinstance(error, Poison):
                 log.exception("event_not_applicable", group=self.group, id=items[0].envelope.id)
-            return error
+            return reason
         return None
 
     # -- parking ------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ class StreamApplier:
             return None
         failure = self._attempt(connection, outgoing, [_Item(envelope, parked)])
         if failure is not None:
-            parking.failed_again(connection, parked, *_explain(failure))
+            parking.failed_again(connection, parked, *failure)
             return None
         parking.remove(connection, parked)
         report.redriven += 1
@@ -422,13 +425,3 @@ def lock_partitions(connection: Connection, group: str, places: Iterable[tuple[s
             text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
             {"name": f"{group}:{topic}:{partition}"},
         )
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    if isinstance(error, Failure):
-        return error.code, error.detail[:500]
-    # Not the error's own text: it may repeat what the event holds of a person, and this detail goes
-    # to logs and to a topic. The log has the traceback.
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return "handler_error", f"{type(error).__name__} in {place}"[:500]

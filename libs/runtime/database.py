@@ -187,6 +187,15 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert one row. False, and nothing changes, when its primary key is there already. A
+    transaction of somebody else that has inserted it is waited for."""
+    module: Any = sqlite_dialect if connection.dialect.name == "sqlite" else postgres_dialect
+    keys = list(table.primary_key)
+    statement = module.insert(table).on_conflict_do_nothing(index_elements=keys).returning(*keys)
+    return connection.execute(statement, row).first() is not None
+
+
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows; where the primary key is there already, set every other given column."""
     if not rows:

@@ -1,7 +1,8 @@
 """The outbox: what a service says, in the same transaction as the state that makes it say so.
 
 Two kinds of rows: events of the service's own streams (numbered 1, 2, 3 … and hash-chained per
-stream) and commands (to `tickets.commands`). The relay sends them to Kafka in order of `position`.
+stream) and commands (to `tickets.commands` and `agents.commands`). The relay sends them to Kafka in
+order of `position`.
 """
 
 from __future__ import annotations
@@ -27,11 +28,21 @@ from sqlalchemy import (
     text,
 )
 
-from libs.events import CommandEnvelope, Event, EventEnvelope, encode_command
+from libs.events import (
+    AgentCommandEnvelope,
+    CommandEnvelope,
+    Event,
+    EventEnvelope,
+    encode_agent_command,
+    encode_command,
+)
 from libs.events.chain import GENESIS
-from libs.events.topics import TICKETS_COMMANDS
+from libs.events.topics import AGENTS_COMMANDS, TICKETS_COMMANDS
 from libs.runtime.clock import Clock
 from libs.runtime.mapper import StoredFrame, pack_headers, record_event
+
+Message = EventEnvelope | CommandEnvelope | AgentCommandEnvelope
+"""What can be the cause of something that a service says."""
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
@@ -76,7 +87,7 @@ class Outgoing:
         *,
         time: datetime | None = None,
         actor: str,
-        cause: EventEnvelope | CommandEnvelope | None = None,
+        cause: Message | None = None,
     ) -> None:
         """Say a fact on a stream of this service. `time` defaults to now; `cause` links it."""
         correlation, causation, traceparent = links(cause)
@@ -100,12 +111,20 @@ class Outgoing:
         key, value, headers = encode_command(command)
         self.pending.append(RawMessage(TICKETS_COMMANDS, key, value, headers))
 
+    def agent_command(self, command: AgentCommandEnvelope) -> None:
+        """Ask routing for something, on behalf of somebody. `command.command_id` as above, or one
+        that the asking person's browser made; `command.time` defaults to now."""
+        command.source = command.source or self.source
+        command.time = command.time or self._clock.now()
+        key, value, headers = encode_agent_command(command)
+        self.pending.append(RawMessage(AGENTS_COMMANDS, key, value, headers))
+
     def raw(self, message: RawMessage) -> None:
         """A message as it is: used for parking."""
         self.pending.append(message)
 
 
-def links(cause: EventEnvelope | CommandEnvelope | None) -> tuple[str, str, str | None]:
+def links(cause: Message | None) -> tuple[str, str, str | None]:
     """(correlation id, causation id, traceparent) for what `cause` leads to."""
     if cause is None:
         return "", "", None

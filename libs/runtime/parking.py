@@ -8,8 +8,10 @@ its own transactions, in order of their streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -33,9 +35,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from libs.events.envelope import format_time
 from libs.runtime.clock import Clock
+from libs.runtime.errors import Failure, Transient
 from libs.runtime.mapper import pack_headers, unpack_headers
 from libs.runtime.outbox import BigKey, Outgoing, RawMessage
 
@@ -150,6 +154,24 @@ def park(
     return True
 
 
+def reason_of(error: Exception) -> tuple[str, str]:
+    """(code, detail) with which the one message is parked on which the work failed with `error`.
+
+    Raises `error` when that is not the message's fault: all but a bug, or a value that no column takes.
+    """
+    if isinstance(error, Transient):
+        raise error
+    if isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError):
+        raise error
+    if isinstance(error, Failure):
+        return error.code, error.detail[:500]
+    # Not the error's own text: it may repeat what the message holds of a person, and this detail goes
+    # to logs and to a topic. The log has the traceback.
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return "handler_error", f"{type(error).__name__} in {place}"[:500]
+
+
 def _published(
     topic: str, key: bytes | None, value: bytes | None, headers: Headers, why: Headers
 ) -> RawMessage:
@@ -209,14 +231,18 @@ def discard_parked(connection: Connection, ids: Iterable[int]) -> int:
     return connection.execute(delete(PARKED).where(PARKED.c.id.in_(list(ids)))).rowcount
 
 
-def redrive_requested(connection: Connection, limit: int = 500) -> list[Parked]:
-    """The messages to try again, in the order of their streams."""
+def redrive_requested(
+    connection: Connection, topics: Collection[str] | None = None, limit: int = 500
+) -> list[Parked]:
+    """The messages of these topics (None: of all) to try again, in the order of their streams."""
     query = (
         select(PARKED)
         .where(PARKED.c.redrive == true())
         .order_by(PARKED.c.topic, PARKED.c.stream_id, PARKED.c.sequence, PARKED.c.id)
         .limit(limit)
     )
+    if topics is not None:
+        query = query.where(PARKED.c.topic.in_(topics))
     return [_parked(row) for row in connection.execute(query)]
 
 
@@ -312,6 +338,7 @@ __all__ = [
     "get_parked",
     "list_parked",
     "park",
+    "reason_of",
     "redrive_requested",
     "remove",
     "remove_applied",

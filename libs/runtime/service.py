@@ -21,8 +21,10 @@ from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from sqlalchemy import select
 
-from libs.events.topics import TICKETS_COMMANDS, TOPICS, parked_topic
-from libs.runtime import commands, parking
+from libs.events.topics import TOPICS, parked_topic, topic_named
+from libs.runtime import parking
+from libs.runtime.answering import AnsweringConsumer, RequestHandler
+from libs.runtime.commands import CommandConsumer
 from libs.runtime.commit import GroupCommit
 from libs.runtime.consume import ConsumerTables, EventHandler, Record, Report, StreamApplier
 from libs.runtime.errors import Transient
@@ -33,6 +35,7 @@ from libs.runtime.kafka import ensure_topics, producer, wait_until_reachable
 from libs.runtime.logs import configure_logs, get_logger
 from libs.runtime.metrics import Metrics
 from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
+from libs.runtime.requests import Decode, R, RequestConsumer
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.share import NOTHING, Share
 from libs.runtime.store import ServiceStore
@@ -86,7 +89,7 @@ class Service:
 
     def consume(self, topics: Sequence[str], handler: EventHandler) -> None:
         """Apply the events of these topics with `handler`; the group id is the service's name."""
-        applier = StreamApplier(self.name, handler, self._consumer_tables, self.clock)
+        applier = StreamApplier(self.name, handler, self._consumer_tables, self.clock, topics)
 
         async def work(records: Sequence[Record]) -> int:
             report = await self.store.write(lambda c, out: applier.apply(c, out, records))
@@ -98,16 +101,34 @@ class Service:
         async def redrive() -> None:
             while True:
                 await asyncio.sleep(REDRIVE_INTERVAL_S)
-                if await self.store.read(parking.redrive_requested):
+                if await self.store.read(lambda c: parking.redrive_requested(c, topics)):
                     await self.store.write(applier.redrive)
 
-        self._feeds.append(self._feed(topics, work))
+        self._feeds.append(self._feed(self.name, topics, work))
         self.background("redrive", redrive)
 
     def consume_commands(self, commit: GroupCommit) -> None:
         """Decide what arrives on `tickets.commands`; refusals go to `tickets.rejections`."""
-        consumer = commands.CommandConsumer(self.name, self.store, commit)
-        self._feeds.append(self._feed([TICKETS_COMMANDS], consumer.work))
+        self._take(self.name, CommandConsumer(self.name, self.store, commit))
+
+    def consume_requests(self, topic: str, decode: Decode[R], handler: RequestHandler[R]) -> None:
+        """Carry out what arrives on `topic`, each request in one transaction with its effect; what
+        `handler` rejects it says itself. The group id is the service's name with `-requests`: a group
+        of its own, so that neither kind of consumer waits for the other one's rebalances."""
+        consumer = AnsweringConsumer(
+            self.name, self.store, topic_named(topic), decode, handler, self.metrics
+        )
+        self._take(f"{self.name}-requests", consumer)
+        self.background("prune-answers", consumer.prune_for_ever)
+
+    def _take(self, group: str, consumer: RequestConsumer[R]) -> None:
+        async def work(records: Sequence[Record]) -> int:
+            parked = await consumer.work(records)
+            if parked:
+                self.metrics.parked.labels(consumer.topic, "any").inc(parked)
+            return parked
+
+        self._feeds.append(self._feed(group, [consumer.topic], work))
         self.background("redrive", consumer.redrive_for_ever)
 
     def publish(self, events: EventStore, topic: str) -> None:
@@ -139,9 +160,11 @@ class Service:
         """The partitions of `topic` that this process consumes at this moment."""
         return next((feed.share(topic) for feed in self._feeds if topic in feed.topics), NOTHING)
 
-    def _feed(self, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]) -> Feed:
+    def _feed(
+        self, group: str, topics: Sequence[str], work: Callable[[Any], Awaitable[int]]
+    ) -> Feed:
         return Feed(
-            self.name,
+            group,
             topics,
             work,
             records_max=self.settings.batch_records_max,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
-from libs.events.topics import SLA_EVENTS, TICKETS_EVENTS, TICKETS_REJECTIONS
+from libs.events import decode_agent_command
+from libs.events.topics import AGENTS_COMMANDS, SLA_EVENTS, TICKETS_EVENTS, TICKETS_REJECTIONS
 from libs.runtime.database import Database
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
 from services.routing.api import create_router
 from services.routing.config import RoutingSettings
-from services.routing.handlers import RoutingHandler, sweeping
+from services.routing.handlers import RequestsHandler, RoutingHandler, sweeping
 from services.routing.notify import Notifications
 from services.routing.notify.api import create_notifications_router
 from services.routing.notify.channel import channels_of
@@ -37,6 +38,7 @@ def build(settings: RoutingSettings) -> Service:
     service.http.include_router(create_router(store, desk))
     service.http.include_router(create_notifications_router(store, notifications))
     service.consume([TICKETS_EVENTS, TICKETS_REJECTIONS, SLA_EVENTS], RoutingHandler(desk))
+    service.consume_requests(AGENTS_COMMANDS, decode_agent_command, RequestsHandler(desk))
     service.background("sweep", sweeping(store, desk, interval_s=settings.sweep_interval_s))
     telling = notifying(
         store,

@@ -1,4 +1,4 @@
-"""The edges that are not HTTP: consumed events, and the sweep in the background."""
+"""The edges that are not HTTP: consumed events, requests, and the sweep in the background."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from libs.events import EventEnvelope
+from libs.events import AgentCommandEnvelope, EventEnvelope
+from libs.events.agent_commands import AcceptOffer, DeclineOffer, SetAgentPresence
+from libs.events.routing import AgentCommandRefused
+from libs.events.topics import ROUTING_DECISIONS
 from libs.runtime.clock import Clock
+from libs.runtime.errors import Rejected
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
+from services.routing.domain.agent_commands import SetPresence
+from services.routing.domain.work import ROUTER
 from services.routing.store import Desk
+from services.routing.store.offers import Answer, who_answers
 
 SLEEP_S_MIN: Final = 0.01
 
@@ -33,6 +40,47 @@ class RoutingHandler:
         self, connection: Connection, envelopes: Sequence[EventEnvelope], outgoing: Outgoing
     ) -> None:
         self._desk.apply(connection, envelopes, outgoing)
+
+
+class RequestsHandler:
+    """Carries out what arrives on `agents.commands`: as HTTP would, by the same transactions."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def answer(
+        self, connection: Connection, outgoing: Outgoing, request: AgentCommandEnvelope
+    ) -> None:
+        """Raises Rejected with the codes of HTTP, and `not_conditional` for an answer to an offer
+        with an expected sequence: offers have none."""
+        self._transaction(request)(connection, outgoing)
+
+    def _transaction(
+        self, request: AgentCommandEnvelope
+    ) -> Callable[[Connection, Outgoing], object]:
+        command, agent_id, expected = request.command, request.agent_id, request.expected_sequence
+        if isinstance(command, SetAgentPresence):
+            presence = SetPresence(command.presence, command.reason)
+            return self._desk.change_agent(agent_id, presence, request.actor, expected, request)
+        if expected is not None:
+            detail = "Only a change of an agent takes an expected sequence."
+            raise Rejected("not_conditional", detail, status=422)
+        agent_id = who_answers(request.actor, agent_id)
+        answer: Answer = "accepted" if isinstance(command, AcceptOffer) else "declined"
+        reason = command.reason if isinstance(command, DeclineOffer) else None
+        return self._desk.answer_offer(command.offer_id, agent_id, answer, reason, request)
+
+    def refuse(self, outgoing: Outgoing, request: AgentCommandEnvelope, refusal: Rejected) -> None:
+        """Say it on `routing.decisions`."""
+        fact = AgentCommandRefused(
+            command_id=request.command_id,
+            command_type=request.type,
+            agent=request.agent_id,
+            code=refusal.code,
+            detail=refusal.detail[:500],
+        )
+        stream = f"refusal:{request.command_id}"
+        outgoing.event(ROUTING_DECISIONS, stream, fact, actor=ROUTER, cause=request)
 
 
 def sweeping(

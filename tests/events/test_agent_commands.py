@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from libs.events import (
     AGENT_COMMANDS,
     AgentCommandEnvelope,
-    Command,
     CommandEnvelope,
     Malformed,
     commands,
@@ -31,7 +30,7 @@ ASKED = AgentCommandEnvelope("k-1", "7", AcceptOffer(offer_id="d-1"), "agent:7",
 KEY, VALUE, HEADERS = encode_agent_command(ASKED)
 
 lines = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
-requests: st.SearchStrategy[Command] = st.one_of(
+requests: st.SearchStrategy[AgentRequest] = st.one_of(
     st.builds(
         SetAgentPresence,
         presence=st.sampled_from(["online", "away", "offline"]),
@@ -63,7 +62,7 @@ def test_every_command_on_agents_is_registered() -> None:
     traceparent=st.none() | lines,
 )
 def test_what_is_encoded_is_decoded(
-    command: Command,
+    command: AgentRequest,
     command_id: str,
     agent_id: str,
     actor: str,

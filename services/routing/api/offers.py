@@ -20,11 +20,10 @@ from libs.runtime.store import ServiceStore
 from services.routing.api.bodies import Body
 from services.routing.domain.instants import instant
 from services.routing.store import Desk
-from services.routing.store.offers import Answer
+from services.routing.store.offers import Answer, who_answers
 from services.routing.views.tables import Offer
 
 LIST_MAX = 500
-AGENT = "agent:"
 
 
 class AnswerBody(Body):
@@ -39,7 +38,7 @@ def offers_router(store: ServiceStore, desk: Desk) -> APIRouter:
 
     async def answered(request: Request, answer: Answer) -> Response:
         body = await body_of(request, AnswerBody)
-        agent_id = _agent_of(actor_of(request), body.agent)
+        agent_id = who_answers(actor_of(request), body.agent)
         offer_id = request.path_params["offer_id"]
         transaction = desk.answer_offer(offer_id, agent_id, answer, body.reason)
         return json_response(offer_view(await store.write(transaction)))
@@ -91,16 +90,3 @@ def offer_view(offer: Offer) -> dict[str, Any]:
         "until": until,
     }
     return shown
-
-
-def _agent_of(actor: str, named: str | None) -> str:
-    """An agent answers for themself; anybody else (a desk's own pages, say) names the agent."""
-    if actor.startswith(AGENT):
-        own = actor.removeprefix(AGENT)
-        if named is not None and named != own:
-            raise Rejected("not_your_offer", "An agent answers only for themself.", status=403)
-        return own
-    if named is None:
-        detail = "Say who answers: `agent` in the body, or the actor agent:ID."
-        raise Rejected("agent_needed", detail, status=422)
-    return named

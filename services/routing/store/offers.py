@@ -6,13 +6,15 @@ Refusals (`Rejected`)::
     not_your_offer    403   it was made to somebody else
     offer_ended       409   it was answered, has run out, or the ticket needs nobody any more
     agent_retired     409   who has left accepts nothing
+    agent_needed      422   nobody says who answers
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
+from libs.events import AgentCommandEnvelope
 from libs.runtime.errors import Rejected
 from services.routing.domain import work as works_
 from services.routing.domain.instants import instant
@@ -21,9 +23,31 @@ from services.routing.store.step import Cause, Step
 from services.routing.views.tables import Offer
 
 Answer = Literal["accepted", "declined"]
+AGENT: Final = "agent:"
 
 
-def answer(step: Step, offer_id: str, agent_id: str, said: Answer, reason: str | None) -> Offer:
+def who_answers(actor: str, named: str | None) -> str:
+    """The agent whose answer it is: an agent answers for themself; anybody else (a desk's own pages,
+    say) names the agent. Raises Rejected `not_your_offer` or `agent_needed`."""
+    if actor.startswith(AGENT):
+        own = actor.removeprefix(AGENT)
+        if named is not None and named != own:
+            raise Rejected("not_your_offer", "An agent answers only for themself.", status=403)
+        return own
+    if named is None:
+        detail = "Say who answers: `agent` in the body, or the actor agent:ID."
+        raise Rejected("agent_needed", detail, status=422)
+    return named
+
+
+def answer(
+    step: Step,
+    offer_id: str,
+    agent_id: str,
+    said: Answer,
+    reason: str | None,
+    asked_by: AgentCommandEnvelope | None = None,
+) -> Offer:
     """Take the answer of this agent. The same answer a second time changes nothing.
 
     Accepted: intake is asked to assign the ticket. Declined: the next one is asked, and this agent
@@ -44,7 +68,7 @@ def answer(step: Step, offer_id: str, agent_id: str, said: Answer, reason: str |
     agent = step.floor.columns.get(agent_id)
     if said == "accepted" and (agent is None or agent.retired):
         raise Rejected("agent_retired", f"The agent {agent_id!r} has left and accepts nothing.")
-    cause = Cause(f"offer_{said}", f"offer:{offer.id}")
+    cause = Cause(f"offer_{said}", f"offer:{offer.id}", asked_by)
     step.end_offer(work, said, cause, reason)
     step.set_misses(agent_id, 0)
     if said == "declined" or agent is None:

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection
 
-from libs.events import Command, CommandEnvelope, Event, EventEnvelope
+from libs.events import Command, CommandEnvelope, Event
 from libs.events.commands import AssignTicket, EscalateTicket, UnassignTicket
 from libs.events.routing import (
     HandOverLimitReached,
@@ -23,7 +23,7 @@ from libs.events.routing import (
     TicketTakenBack,
 )
 from libs.events.topics import ROUTING_DECISIONS
-from libs.runtime.outbox import Outgoing, links
+from libs.runtime.outbox import Message, Outgoing, links
 from services.routing.domain import work as works_
 from services.routing.domain.agent import Agent
 from services.routing.domain.floor import Decision, Floor, Match
@@ -48,7 +48,7 @@ class Cause:
 
     trigger: str
     id: str
-    envelope: EventEnvelope | None = None
+    envelope: Message | None = None
 
 
 class Step:
