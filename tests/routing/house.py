@@ -128,6 +128,8 @@ class Intake:
                 self._reject(asked, "not_assignable")
             elif command.if_unassigned and ticket.agent is not None:
                 self._reject(asked, "already_assigned")
+            elif command.if_group not in {None, ticket.group or ""}:
+                self._reject(asked, "group_changed")
             else:
                 self.assign(ticket.id, command.agent, command.group, command.decision_id)
         elif isinstance(command, UnassignTicket):
