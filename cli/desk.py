@@ -92,7 +92,12 @@ class Desk:
 
     def history(self, ticket_id: str) -> list[EventEnvelope]:
         """The ticket's events, oldest first, as intake recorded them."""
-        events = self.get("intake", f"/v1/tickets/{ticket_id}/history")["events"]
+        events: list[dict[str, Any]] = []
+        more = True
+        while more:
+            page = self.get("intake", f"/v1/tickets/{ticket_id}/history", after=len(events))
+            events += page["events"]
+            more = page["more"]
         return [envelope_of(ticket_id, event) for event in events]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from libs.events import parse_time
-from services.reporting.domain import microseconds, words
+from services.reporting.domain import HOUR_US, microseconds, words
 from services.reporting.page.frame import update
 from services.reporting.page.parts import duration, type_name, word
 from services.reporting.views.history import SLA_PREFIX
@@ -251,17 +251,18 @@ def drawing(rows: list[Row], now: datetime) -> Drawing | None:
     now_us = microseconds(now)
     first_us, last_us = min(known), max(known)
     if any(row.live and row.verdict in (RUNNING, PAUSED) for row in shown):
-        last_us = max(last_us, now_us)
+        # A clock that runs on for months must not squeeze what happened into the edge.
+        last_us = min(max(last_us, now_us), last_us + max(last_us - first_us, HOUR_US) // 2)
     length_us = max(last_us - first_us, 1)
 
     def x(at_us: int) -> float:
         return round(100 * (at_us - first_us) / length_us, 2)
 
     def line(number: int, row: Row) -> Line:
-        until_us = max(now_us, first_us) if row.live else last_us
+        until_us = min(max(now_us, first_us), last_us) if row.live else last_us
         bars = []
         for span in row.spans:
-            end_us = min(until_us, last_us) if span.end_us is None else span.end_us
+            end_us = until_us if span.end_us is None else span.end_us
             width = max(x(end_us) - x(span.start_us), LEAST)
             start = min(x(span.start_us), 100 - width)
             bars.append(Bar(span.kind, round(start, 2), round(width, 2), _said(span)))
