@@ -80,7 +80,28 @@ def test_silence_is_asked_again_with_another_id_and_the_same_agent(house: House)
     assert house.loads() == {"ana": 1}
     house.answer()
     assert house.holder(T1) == "ana"
+    assert house.loads() == {"ana": 1}
+    house.clock.advance(120)
+    house.sweep()
+    assert house.commands() == []
     assert house.work(T1).reservation is None
+
+
+def test_what_was_asked_twice_and_given_once_keeps_the_unit_for_the_second(house: House) -> None:
+    house.agent("ana", 1)
+    house.ticket(T1)
+    [first] = house.commands()
+    house.clock.advance(60)
+    house.sweep()
+    [second] = house.commands()
+    house.intake.decide(first)
+    house.intake.record(T1, Unassigned(previous_agent="ana"))
+    house.ticket(T2)
+    assert house.commands() == []  # neither T1 for somebody else, nor T2 for ana
+    house.intake.decide(second)
+    house.answer()
+    assert house.loads() == {"ana": 1}
+    assert house.holder(T1) == "ana"
 
 
 def test_silence_about_an_agent_who_left_keeps_the_unit_until_intake_has_spoken(

@@ -256,10 +256,11 @@ def _assigned(s: Work, e: ticket.Assigned, _at: EventEnvelope) -> Changes:
     asked = s.reservation
     if asked is None:
         return changes
-    # Somebody else's assignment does not answer our command: the unit stays reserved until intake
-    # refuses ours, because by then the ticket may be free again and ours accepted after all.
+    # Somebody else's assignment does not answer our command, even if it names the same agent: the
+    # unit stays reserved until intake refuses ours, because by then the ticket may be free again and
+    # ours accepted after all.
     # An offer has no command under way: whoever holds the ticket now, the offer is over.
-    ours = e.decision_id == asked.decision_id or e.agent == asked.agent
+    ours = e.decision_id == asked.decision_id
     if ours or (asked.kind == "offer" and e.agent is not None):
         changes["reservation"] = None
     return changes
@@ -269,6 +270,7 @@ def _unassigned(s: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
     changes: Changes = {"group": None, "agent": None, "taken_back_from": None}
     if s.taken_back_from is not None and at.actor == ROUTER:
         changes["last_agent"] = None  # nobody passed it on: its agent was not there
+        changes["reservation"] = None  # asked for before, so intake has decided that, too
     return changes
 
 

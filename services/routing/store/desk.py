@@ -254,6 +254,9 @@ class Desk:
                     "presence_lowered", agent.id, asked.decision_id, reason="missed_offers"
                 )
             return
+        if work.agent == asked.agent:  # asked for what was so already: intake says nothing to that
+            step.put(works_.release(work))
+            return
         cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
         until = self._later(self.timing.answer_s, asked.asks)
         step.ask_again(work, agent, asked, cause, until)
