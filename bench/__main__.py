@@ -20,6 +20,7 @@ BENCHMARKS: Final = (
     "sla_calculate",
     "sla_timers",
     "routing_decisions",
+    "routing_day",
 )
 """One file each, with NAME, WHAT and `async def run(how) -> Result`."""
 RESULTS: Final = ROOT / "bench" / "results"

@@ -11,6 +11,7 @@ from cli.routing.agents import app as agents
 from cli.routing.explain import explain
 from cli.routing.offers import app as offers
 from cli.routing.rules import app as rules
+from cli.routing.simulate import simulate
 
 app = typer.Typer(
     help="Routing: agents, offers, rules; why a ticket waits, why an agent has no work.",
@@ -21,6 +22,7 @@ app.add_typer(agents, name="agents")
 app.add_typer(offers, name="offers")
 app.add_typer(rules, name="rules")
 app.command()(explain)
+app.command()(simulate)
 
 
 @app.callback()

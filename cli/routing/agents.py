@@ -131,7 +131,7 @@ def load(
     is sent when anything in it is wrong. Agents that it does not name, and presences, stay as they
     are, so that the same file can be loaded again and again.
     """
-    roster, problems = _roster(file)
+    roster, problems = read_roster(file)
     if problems:
         for problem in problems[:PROBLEMS_MAX]:
             complain(problem)
@@ -173,7 +173,7 @@ def _send(
     return told
 
 
-def _roster(file: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def read_roster(file: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Agent id → what is to be sent, and what is wrong, each problem with its agent and field."""
     entries = _read(file)
     roster: dict[str, dict[str, Any]] = {}

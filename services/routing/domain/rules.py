@@ -30,7 +30,7 @@ __all__ = [
     "primary_language",
 ]
 
-Strategy = Literal["most_spare", "lowest_share", "longest_idle"]
+Strategy = Literal["most_spare", "lowest_share", "longest_idle", "least_flexible"]
 
 DAY_S: Final = 86_400
 SECONDS_MAX: Final = 366 * DAY_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log2
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,8 @@ Flags = NDArray[np.bool_]
 
 NO_LIMIT: Final = 2**31
 PLACES_MIN: Final = 64
+LANGUAGES_ANY: Final = 8
+"""As how many languages it counts when an agent lists none and so serves every one."""
 CHANNEL_BITS: Final = {channel: 1 << number for number, channel in enumerate(Channel)}
 
 
@@ -27,7 +30,8 @@ class Columns:
     """`duty` holds the reasons (bits) why an agent takes nothing at all now, 0 for those on duty.
 
     `spare` is the capacity less the units in use, below 0 when an agent holds more than the
-    capacity. `top` is the highest tier of an agent. `last_given` is when an agent was last given a
+    capacity. `top` is the highest tier of an agent. `breadth` is the binary logarithm of how many
+    kinds of work an agent can do: skills × languages × channels × tiers × groups. `last_given` is when an agent was last given a
     ticket (seconds since 1970, 0 for never). `version` changes with anything but loads.
     """
 
@@ -43,6 +47,7 @@ class Columns:
         self.capacity: Ints = np.zeros(PLACES_MIN, np.int64)
         self.load: Ints = np.zeros(PLACES_MIN, np.int64)
         self.top: Ints = np.zeros(PLACES_MIN, np.int64)
+        self.breadth: Floats = np.zeros(PLACES_MIN)
         self.last_given: Floats = np.zeros(PLACES_MIN)
         self.order: Ints = np.zeros(PLACES_MIN, np.int64)
         self._order_of = 0
@@ -184,7 +189,7 @@ class Columns:
         place = len(self.agents)
         if place == len(self.duty):
             for name in (
-                *("duty", "capacity", "load", "top", "last_given", "order"),
+                *("duty", "capacity", "load", "top", "breadth", "last_given", "order"),
                 *("_tiers", "_channels", "_any_language"),
             ):
                 setattr(self, name, _grown(getattr(self, name)))
@@ -210,6 +215,13 @@ class Columns:
         self._tiers[place] = sum(1 << tier for tier in set(agent.tiers))
         self._channels[place] = sum(CHANNEL_BITS[c] for c in set(agent.channels) or CHANNEL_BITS)
         self._any_language[place] = not agent.languages
+        self.breadth[place] = log2(
+            (1 + len(agent.skills))
+            * (len(_spoken(agent)) or LANGUAGES_ANY)
+            * self._channels[place].item().bit_count()
+            * max(1, len(set(agent.tiers)))
+            * (1 + len(agent.groups))
+        )
         for flags, old, new in (
             (self._groups, before.groups, agent.groups),
             (self._languages, _spoken(before), _spoken(agent)),

@@ -20,6 +20,7 @@ SCORE_STEP: Final = 1e3
 LEVELS_MAX: Final = 900.0
 IDLE_S_MAX: Final = 30 * 86_400.0
 SHARE_PARTS: Final = 10_000
+BREADTH_PARTS: Final = 100
 GIVEN_STEP_S: Final = 86_400
 """Longest idle: each further ticket of one batch counts as if the agent had been given it a day
 later, so that the others come first."""
@@ -32,6 +33,9 @@ def primary(kind: Kind, columns: Columns, places: Ints, more: int = 0) -> Floats
     match kind.strategy:
         case "most_spare":
             cost: Floats = (load - capacity).astype(np.float64)
+        case "least_flexible":
+            share = load / np.maximum(capacity, 1)
+            cost = np.floor(columns.breadth[places] * BREADTH_PARTS) + np.minimum(share, 0.999)
         case "lowest_share":
             cost = np.floor(load * SHARE_PARTS / np.maximum(capacity, 1))
         case _:
@@ -79,12 +83,14 @@ def costs(kind: Kind, columns: Columns, places: Ints, more: int = 0) -> Floats:
 
 
 def score(kind: Kind, columns: Columns, places: Ints, now_s: float) -> NDArray[np.float64]:
-    """What decision records tell: spare units; share of the capacity that is free; or seconds since
-    the agent was last given a ticket."""
+    """What decision records tell: spare units; share of the capacity that is free; how many kinds of
+    work the agent can do; or seconds since the agent was last given a ticket."""
     capacity, load = columns.capacity[places], columns.load[places]
     match kind.strategy:
         case "most_spare":
             told: Floats = (capacity - load).astype(np.float64)
+        case "least_flexible":
+            told = 2.0 ** columns.breadth[places]
         case "lowest_share":
             told = 1.0 - load / np.maximum(capacity, 1)
         case _:
