@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from libs.events import CommandEnvelope, Priority, encode_command, encode_event
+from libs.events import (
+    AgentCommandEnvelope,
+    CommandEnvelope,
+    Priority,
+    encode_agent_command,
+    encode_command,
+    encode_event,
+)
+from libs.events.agent_commands import SetAgentPresence
 from libs.events.commands import ChangePriority
 from libs.events.topics import (
+    AGENTS_COMMANDS,
     AGENTS_EVENTS,
     ROUTING_DECISIONS,
     SLA_EVENTS,
@@ -26,6 +35,7 @@ CONSUMERS: Final = {
     TICKETS_EVENTS: ("routing", "sla", "reporting"),
     TICKETS_REJECTIONS: ("routing", "reporting"),
     AGENTS_EVENTS: ("reporting",),
+    AGENTS_COMMANDS: ("routing",),
     ROUTING_DECISIONS: ("reporting",),
     SLA_EVENTS: ("reporting",),
 }
@@ -61,11 +71,11 @@ def bad_messages(topic: str) -> list[Bad]:
         Bad((None, b"junk", []), "missing_header"),
         Bad((b"\xff", b"junk", [("\udcffce_type", b"x"), ("ce_\udcfe", b"y")]), "missing_header"),
     ]
-    if topic == TICKETS_COMMANDS:
+    if topic in {TICKETS_COMMANDS, AGENTS_COMMANDS}:
         return [
             *made,
             _bad(topic, "unknown_type", ce_type=b"bitacora.Imagined.v9"),
-            _bad(topic, "bad_header", ce_subject=b"not-a-uuid"),
+            _bad(topic, "bad_header", ce_subject=b"of nothing"),
             _bad(topic, "bad_header", ce_expectedsequence=b"-1"),
         ]
     return [
@@ -90,5 +100,9 @@ def _good(topic: str) -> tuple[bytes, bytes | None, Headers]:
     if topic == TICKETS_COMMANDS:
         command = ChangePriority(priority=Priority.HIGH)
         return encode_command(CommandEnvelope(str(uuid4()), str(uuid4()), command, "system"))
+    if topic == AGENTS_COMMANDS:
+        online = SetAgentPresence(presence="online")
+        asked = AgentCommandEnvelope(str(uuid4()), str(uuid4()), online, "system")
+        return encode_agent_command(asked)
     (event,) = stream(f"{_PREFIXES.get(topic, '')}{uuid4()}", 1)
     return encode_event(event)
