@@ -37,7 +37,7 @@ CONSUMERS: Final = {
     AGENTS_EVENTS: ("reporting",),
     AGENTS_COMMANDS: ("routing",),
     ROUTING_DECISIONS: ("reporting",),
-    SLA_EVENTS: ("reporting",),
+    SLA_EVENTS: ("routing", "reporting"),
 }
 """Who reads which topic."""
 
