@@ -21,6 +21,7 @@ BENCHMARKS: Final = (
     "sla_timers",
     "routing_decisions",
     "routing_day",
+    "routing_history",
 )
 """One file each, with NAME, WHAT and `async def run(how) -> Result`."""
 RESULTS: Final = ROOT / "bench" / "results"
