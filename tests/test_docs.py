@@ -89,7 +89,7 @@ def test_every_command_that_is_mentioned_exists(file: Path) -> None:
         command = loaded(words[0])
         for word in words[1:]:
             inner = getattr(command, "commands", None)
-            if not inner or not re.fullmatch(r"[a-z]+", word):
+            if not inner or not re.fullmatch(r"[a-z][a-z-]*", word):
                 break
             assert word in inner, f"bitacora {' '.join(words)}"
             command = inner[word]

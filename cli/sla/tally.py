@@ -19,7 +19,7 @@ from services.sla.domain.metrics import METRICS
 from services.sla.domain.state import CANCELLED, SATISFIED, Clock
 from services.sla.domain.ticket import Cause, TicketClocks, advance, expire
 
-OPEN_MAX: Final = 20_000
+OPEN_MAX: Final = 10_000
 """Tickets that are held in memory; the others wait in a temporary file."""
 
 KEPT: Final = "kept"
