@@ -101,7 +101,6 @@ def _envelope(attributes: Mapping[str, str], asked: Asked) -> AgentCommandEnvelo
     if not subject.startswith(AGENT_PREFIX):
         raise BadMessage("bad_header", f"header ce_subject is not agent:<id>: {subject[:100]!r}")
     agent_id = word_of("ce_subject", subject.removeprefix(AGENT_PREFIX))
-    word_of("ce_id", asked["command_id"])
     return AgentCommandEnvelope(agent_id=agent_id, **asked)
 
 

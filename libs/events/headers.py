@@ -186,10 +186,10 @@ def link_of(attributes: Mapping[str, str], name: str) -> str:
 def word_of(name: str, text: str) -> str:
     """`text` of the header `name`, when a field of a contract could hold it as it is."""
     if not text or text != text.strip():
-        raise BadMessage("bad_header", f"header {name} names nobody, or has spaces at an end")
+        raise BadMessage("bad_header", f"header {name} names nothing, or has spaces at an end")
     if len(text) > WORD_LENGTH_MAX:
         raise BadMessage(
-            "bad_header", f"header {name} names more than {WORD_LENGTH_MAX} characters"
+            "bad_header", f"header {name} holds a name of more than {WORD_LENGTH_MAX} characters"
         )
     return text
 

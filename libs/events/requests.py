@@ -24,6 +24,7 @@ from libs.events.headers import (
     refuse_control_characters,
     subject_of,
     text_of,
+    word_of,
 )
 from libs.events.registry import ContractError, Registry, UnknownType
 from libs.events.times import format_time
@@ -105,7 +106,7 @@ def decode_request(
         refuse_control_characters(attributes)
         data = read_data(value)
         asked = Asked(
-            command_id=text_of(attributes, "ce_id"),
+            command_id=word_of("ce_id", text_of(attributes, "ce_id")),  # a refusal names it
             command=registry.decode(text_of(attributes, "ce_type"), data),
             actor=text_of(attributes, "ce_actor"),
             time=instant_of(attributes, "ce_time") if "ce_time" in attributes else None,

@@ -25,7 +25,7 @@ from libs.events import (
     format_time,
     parse_time,
 )
-from libs.events.headers import ID_LENGTH_MAX, LINK_LENGTH_MAX
+from libs.events.headers import ID_LENGTH_MAX, LINK_LENGTH_MAX, WORD_LENGTH_MAX
 from tests.events.building import (
     MORNING,
     STREAM,
@@ -249,6 +249,12 @@ def test_an_attribute_that_says_two_things_is_refused() -> None:
     assert decode_event(VALUE, [*HEADERS, ("ce_actor", b"agent:7")]) == EVENT
     traced = [*HEADERS, ("traceparent", b"a"), ("traceparent", b"b")]
     assert isinstance(decode_event(VALUE, traced), EventEnvelope)
+
+
+@pytest.mark.parametrize("command_id", [b"k" * (WORD_LENGTH_MAX + 1), b" ", b"k "])
+def test_a_command_id_that_no_refusal_could_name_is_refused(command_id: bytes) -> None:
+    headers = with_header(COMMAND_HEADERS, "ce_id", command_id)
+    assert refused(decode_command(COMMAND_VALUE, headers)).code == "bad_header"
 
 
 def test_control_characters_in_a_command_are_refused() -> None:

@@ -91,6 +91,8 @@ async def test_a_broken_command_is_parked_and_the_others_go_on(intake: Intake) -
         edge.record(b"{}", [("ce_type", None), ("x", b"\xff")]),
         edge.record(b"{}", [(n, b"DropTicket" if n == "ce_type" else v) for n, v in good.headers]),
         edge.record(b'{"tier": 2, "assignee": "me"}', good.headers),
+        # A refusal could not name it.
+        edge.record(good.value, [(n, b"k" * 230 if n == "ce_id" else v) for n, v in good.headers]),
     ]
     assert await edge.consumer.work([*broken, good]) == len(broken)
     assert (await intake.ticket(ticket_id))["tier"] == 2

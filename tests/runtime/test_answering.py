@@ -24,6 +24,7 @@ from libs.runtime.answering import PRUNED_MAX, AnsweringConsumer
 from libs.runtime.clock import ManualClock
 from libs.runtime.database import Database
 from libs.runtime.errors import Poison, Rejected, Transient
+from libs.runtime.mapper import unpack_headers
 from libs.runtime.metrics import Metrics
 from libs.runtime.outbox import Outgoing
 from libs.runtime.parking import Parked
@@ -234,6 +235,26 @@ async def test_parked_messages_of_other_topics_are_left_alone(answering: Answeri
     await answering.redrive()
     [parked] = answering.parked()
     assert (parked.attempts, parked.redrive) == (1, True)
+
+
+async def test_a_service_asks_in_its_own_transaction(answering: Answering) -> None:
+    store = answering.store
+    asked = AgentCommandEnvelope("k-1", "7", DeclineOffer(offer_id="one"), "agent:7")
+
+    def ask_and_fail(_: Connection, outgoing: Outgoing) -> None:
+        outgoing.agent_command(asked)
+        raise Rejected("no", "not now")
+
+    with pytest.raises(Rejected):
+        store.write_now(ask_and_fail)
+    store.write_now(lambda _, outgoing: outgoing.agent_command(asked))
+    with store.database.reading() as connection:
+        [row] = connection.execute(select(store.outbox.rows)).all()
+    assert (row.topic, row.key) == (AGENTS_COMMANDS, b"agent:7")
+    headers = unpack_headers(row.meta)
+    assert {("ce_time", b"2026-03-02T12:00:00Z"), ("ce_source", b"/test")} <= set(headers)
+    assert await answering.consumer.work([answering.record(row.data, headers)]) == 0
+    assert answering.notes() == ["one"]
 
 
 async def test_what_was_asked_too_long_ago_is_passed_over(answering: Answering) -> None:
