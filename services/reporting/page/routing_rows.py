@@ -46,7 +46,7 @@ def queue_row(queue: Queue, now: datetime) -> Row:
     level, word = wait_level((now - since).total_seconds())
     reasons = counted_reasons(queue.reasons)
     more = len(reasons) - REASONS_MAX
-    shown = reasons[:REASONS_MAX] + ([f"and {more} reasons more"] if more > 0 else [])
+    shown = reasons[:REASONS_MAX] + ([f"and {more} more"] if more > 0 else [])
     as_of = f"as of {moment_s(queue.reasons_at)}" if reasons else "no reason is known yet"
     waiting = [_text(number(queue.waiting), "depth")]
     if queue.asked:
