@@ -240,7 +240,7 @@ def _document(made: WhatIf, changes: list[Change], unreadable: int) -> dict[str,
 
 def _complain(made: WhatIf, unreadable: list[str]) -> None:
     if unreadable:
-        say(f"{len(unreadable):,} messages could not be read and were left out:")
+        say(f"{len(unreadable):,} message(s) could not be read and were left out:")
         for text in unreadable[:UNREADABLE_SHOWN]:
             say(f"  {text}")
     if made.headless:
