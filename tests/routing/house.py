@@ -179,21 +179,26 @@ class Intake:
 
 
 class House:
+    """`turn` lets another routing process on the same database do the work from then on."""
+
     def __init__(
-        self, url: str, *, rules: RoutingRules | None = None, timing: Timing | None = None
+        self,
+        url: str,
+        *,
+        rules: RoutingRules | None = None,
+        timing: Timing | None = None,
+        processes: int = 1,
     ) -> None:
-        metadata = MetaData()
         self.clock = ManualClock(START)
-        self.store = ServiceStore(
-            Database(url), metadata, source="/bitacora/routing", clock=self.clock
-        )
-        self.desk = Desk(metadata, rules or RoutingRules(), self.clock, timing)
+        self.processes = [
+            self._process(url, rules or RoutingRules(), timing) for _ in range(processes)
+        ]
+        self.turn(0)
         self.tables = self.desk.tables
         self.store.create_tables()
         with self.store.database.transaction() as connection:
-            for table in metadata.sorted_tables:
+            for table in self.store.metadata.sorted_tables:
                 connection.execute(delete(table))
-        self.handler = RoutingHandler(self.desk)
         self.intake = Intake(self.clock)
         self._read = 0
         self.asked: list[CommandEnvelope] = []
@@ -204,8 +209,21 @@ class House:
         """The decision records that were read with `commands`."""
         return [fact for fact in self.facts if isinstance(fact, TicketRouted)]
 
+    def _process(
+        self, url: str, rules: RoutingRules, timing: Timing | None
+    ) -> tuple[ServiceStore, Desk]:
+        metadata = MetaData()
+        database = Database(url)
+        store = ServiceStore(database, metadata, source="/bitacora/routing", clock=self.clock)
+        return store, Desk(metadata, rules, self.clock, timing)
+
+    def turn(self, process: int) -> None:
+        self.store, self.desk = self.processes[process]
+        self.handler = RoutingHandler(self.desk)
+
     def close(self) -> None:
-        self.store.close()
+        for store, _ in self.processes:
+            store.close()
 
     # -- agents
 
@@ -249,11 +267,13 @@ class House:
         self.intake.record(ticket_id, created(len(self.intake.tickets) + 1, **values))
         self.deliver()
 
-    def deliver(self, *, events: int | None = None, rejections: int | None = None) -> None:
-        """The next events and rejections reach routing, in one poll (None: all)."""
+    def deliver(self, *, events: int | None = None, rejections: int | None = None) -> bool:
+        """The next events and rejections reach routing, in one poll (None: all). False when there
+        were none."""
         batch = _take(self.intake.events, events) + _take(self.intake.rejections, rejections)
         if batch:
             self.apply(*batch)
+        return bool(batch)
 
     def apply(self, *envelopes: EventEnvelope) -> None:
         self.store.write_now(lambda c, out: self.handler.apply(c, envelopes, out))
@@ -294,6 +314,16 @@ class House:
     def works(self) -> list[Work]:
         with self.store.database.reading() as connection:
             return list(self.tables.tickets.get(connection, self.intake.tickets).values())
+
+    def agents(self) -> list[Agent]:
+        """All of them, those who left included."""
+        with self.store.database.reading() as connection:
+            return self.tables.agents_since(connection, 0)
+
+    def all_offers(self) -> list[Offer]:
+        with self.store.database.reading() as connection:
+            rows = self.tables.offers
+            return [Offer(*row) for row in connection.execute(select(rows).order_by(rows.c.id))]
 
     def loads(self) -> dict[str, int]:
         with self.store.database.reading() as connection:
