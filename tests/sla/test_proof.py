@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from libs.events import Event
 from services.sla.defaults import CALENDARS
+from services.sla.domain.book import Book
 from services.sla.domain.calendar import calendar_of
 from services.sla.domain.instants import SECOND_US, to_us
 from services.sla.domain.layout import lay_out
@@ -19,6 +20,7 @@ from services.sla.domain.ticket import expire
 from services.sla.domain.timeline import CalendarVersion, Timeline
 from tests.sla.desk import Case, at, book_of, created, policy, priority, status
 from tests.sla.naive import definitions
+from tests.sla.test_edits import shift, wait_of
 from tests.sla.test_standing import BOOK, steps
 
 HOUR_S = 3600
@@ -225,3 +227,43 @@ def test_a_calendar_laid_out_has_the_open_time_that_it_reckons(
     opened = sum(one.end_us - one.start_us for one in stretches if one.reason == "open")
     assert opened == line.elapsed_us(start_us, end_us)
     assert sum(one.end_us - one.start_us for one in stretches) == end_us - start_us
+
+
+@settings(max_examples=150, deadline=None)
+@given(shift, shift, steps, st.integers(0, 16), st.integers(0, 60), st.integers(1, 30 * HOUR_S))
+def test_a_proof_holds_whenever_a_calendar_is_edited_and_noticed(
+    old: Any, new: Any, history: Any, noticed: int, effective_h: int, target_s: int
+) -> None:
+    before = book_of(wait_of(target_s), calendars=(old,))
+    start_us = to_us(at("05:00"))
+    edit_us = start_us + effective_h * HOUR_S * SECOND_US
+    versions = (*before.calendars["desk"], CalendarVersion(edit_us, calendar_of(new, 2)))
+    after = Book(before.policy_sets, {"desk": versions})
+    case, now_us = Case(before).at_us(start_us, created(priority="low")), start_us
+    for number, (gap_s, event, fire) in enumerate(history):
+        if number >= noticed or now_us + gap_s * SECOND_US >= edit_us:
+            case.book = after  # an edit is made before it is in force
+        if fire:
+            case.until_us(now_us + gap_s * SECOND_US // 2)
+        now_us += gap_s * SECOND_US
+        case.at_us(now_us, event)
+    case.book = after
+    end_us = max(now_us, edit_us) + 40 * HOUR_S * SECOND_US
+    case.until_us(end_us)
+    assert case.ticket is not None
+    for clock in case.ticket.clocks:
+        found = proof_of(case.ticket, clock, after, end_us)
+        assert [check for check in found.checks if check.ok is False] == []
+        counted = {one.calendar_version for one in found.intervals if one.why == "counted"}
+        assert counted <= {1, 2}
+
+
+def test_another_release_of_the_time_zones_is_not_compared() -> None:
+    case = Case(Book(BOOK.policy_sets, BOOK.calendars, "2026a"))
+    case.on("10:00", created(priority="high")).on("10:05", status("solved"))
+    assert case.ticket is not None
+    newer = Book(BOOK.policy_sets, BOOK.calendars, "2026b")
+    clock: Clock = case.clock("total_resolution")
+    found = proof_of(case.ticket, clock, newer, to_us(at("11:00")))
+    assert {check.name: check.ok for check in found.checks}["elapsed"] is None
+    assert found.holds

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from services.sla.domain.book import Book
-from services.sla.domain.clocks import breached, used_us
+from services.sla.domain.clocks import used_us
 from services.sla.domain.instants import DAY_US, LAST_US
 from services.sla.domain.layout import lay_out
 from services.sla.domain.metrics import METRICS, MetricRules, Phase
@@ -101,10 +101,13 @@ def proof_of(ticket: TicketClocks, clock: Clock, book: Book, as_of_us: int) -> P
     if at_breach is not None and breach_us is not None and at_breach.calendar != clock.calendar:
         line_then = book.timelines[at_breach.calendar]
         before = _intervals(clock, ticket.history, line_then, breach_us)
-    due_us = breach_us if breach_us is not None else _due_us(clock, line, elapsed_us, end_us)
+    due_us = breach_us
+    if due_us is None:
+        missed = elapsed_us >= clock.target_us
+        due_us = _missed_us(periods) if missed else _due_us(clock, line, elapsed_us, end_us)
     proof = Proof(
         clock,
-        "breached" if breached(clock) else clock.state,
+        "breached" if breach_us is not None or elapsed_us >= clock.target_us else clock.state,
         clock.started_us,
         end_us,
         elapsed_us,
@@ -219,7 +222,7 @@ def _reached_us(intervals: Iterable[Interval], amount_us: int, floor_us: int) ->
 
 def _due_us(clock: Clock, line: Timeline, elapsed_us: int, end_us: int) -> int | None:
     """When a clock that never breached is due, or would have been, if it ran on from `end_us`."""
-    if not (clock.state in {RUNNING, SATISFIED} and elapsed_us < clock.target_us):
+    if clock.state not in {RUNNING, SATISFIED}:
         return None
     left_us = clock.target_us - elapsed_us
     for stretch in lay_out(line, end_us, min(end_us + AHEAD_US, LAST_US)):
@@ -249,6 +252,11 @@ def _periods(clock: Clock, history: Sequence[Moment], book: Book, end_us: int) -
         yield Period(held, edge.at_us, until_us, edge.reason or edge.kind, edge.cause, due_us)
 
 
+def _missed_us(periods: Iterable[Period]) -> int | None:
+    """When a target was first used up."""
+    return next((one.due_us for one in periods if one.due_us is not None), None)
+
+
 def _held_at_breach(clock: Clock) -> Held | None:
     held = None
     for edge in clock.edges:
@@ -269,10 +277,10 @@ def _checks(clock: Clock, history: Sequence[Moment], book: Book, proof: Proof) -
     yield _check("elapsed", elapsed_us, used_us(clock, line, proof.end_us), same=same)
     if clock.breach_said and clock.breach_us is None:
         # Its timer had fired when an event from before that instant turned up.
-        yield _check("missed", elapsed_us >= clock.target_us, breached(clock), same=same)
+        used = used_us(clock, line, proof.end_us)
+        yield _check("missed", elapsed_us >= clock.target_us, used >= clock.target_us, same=same)
     else:
-        breach_us = next((one.due_us for one in proof.periods if one.due_us is not None), None)
-        yield _check("breach", breach_us, clock.breach_us, same=same)
+        yield _check("breach", _missed_us(proof.periods), clock.breach_us, same=same)
         if clock.state == RUNNING and clock.breach_us is None:
             known = same and proof.due_us is not None
             yield _check("due", proof.due_us, clock.due_us, same=known)
