@@ -42,7 +42,7 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
     "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
     "export": Subcommand("cli.export:app", "The stream as Parquet files, for data teams."),
     "parked": Subcommand("cli.parked:app", "Messages that a service could not apply."),
-    "sla": Subcommand("cli.sla:app", "Service levels: reckon business time."),
+    "sla": Subcommand("cli.sla:app", "Service levels: explain verdicts, what-if, business time."),
     "schemas": Subcommand("cli.schemas:schemas", "The JSON Schemas of events and commands."),
 }
 """In the order in which `bitacora --help` shows them. A new subcommand gets a line here."""
