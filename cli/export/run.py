@@ -123,7 +123,7 @@ class _Run:
         self._streams = Streams()
         self._tickets: dict[str, Ticket] = {}
         self._touched: set[Key] = set()
-        self._next: dict[tuple[str, int], Place] = {}
+        self._last: dict[tuple[str, int], Any] = {}
         self._step_size = 0
         self._spool = Spool(checkpoint.folder)
         self._problems: list[str] = []
@@ -157,8 +157,7 @@ class _Run:
         for record, envelope in decoded:
             self._records += 1
             self._step_size += 1
-            at = (record.topic, record.partition)
-            self._next[at] = Place(*at, record.offset + 1, marker_of(record))
+            self._last[record.topic, record.partition] = record
             wrong = what_is_wrong(envelope)
             if wrong or isinstance(envelope, Malformed):
                 self._counts[record.topic].malformed += 1
@@ -194,7 +193,7 @@ class _Run:
     # -- committing ---------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not self._next:
+        if not self._last:
             return
         streams, waiting = self._streams, self._streams.waiting()
         for topic, count in self._counts.items():
@@ -202,7 +201,7 @@ class _Run:
             count.waiting = waiting[topic]
         parts = self._spool.finish(self._checkpoint.next_part())
         touched = {key: (streams.last[key], self._ticket(key)) for key in self._touched}
-        places = list(self._next.values())
+        places = [Place(*at, r.offset + 1, marker_of(r)) for at, r in self._last.items()]
         self._checkpoint.commit(Step(self._counts, places, touched, streams.early, parts))
         self._write_manifest()
         self._spool.close()
@@ -210,7 +209,7 @@ class _Run:
         early = streams.early
         self._streams = Streams()
         self._streams.early = early
-        self._tickets, self._touched, self._next, self._step_size = {}, set(), {}, 0
+        self._tickets, self._touched, self._last, self._step_size = {}, set(), {}, 0
 
     def _ticket(self, key: Key) -> Ticket | None:
         return self._tickets.get(key[1]) if key[0] == TICKETS_EVENTS else None

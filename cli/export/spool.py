@@ -25,6 +25,7 @@ from cli.export.layout import (
     TicketsFile,
     part_path,
     publish,
+    publish_all,
     sha256_of,
 )
 from cli.export.streams import Content
@@ -87,19 +88,15 @@ class Spool:
             self._writer = None
         if not self._shares:
             return []
-        parts: list[Part] = []
-        made: list[Path] = []
+        made: dict[Path, Part] = {}
         with pa.memory_map(str(self._file)) as source, pa.ipc.open_file(source) as reader:
             for day, share in sorted(self._shares.items()):
                 new = self._home / f"{len(made):06d}.parquet"
                 batches = map(reader.get_batch, share.batches)
                 write_parquet(new, EVENT_SCHEMA, batches)
-                part = _part(part_path(*day, number), day, share, new)
-                parts.append(part)
-                made.append(new)
-        for new, part in zip(made, parts, strict=True):
-            publish(new, self._folder / part.path)
-        return parts
+                made[new] = _part(part_path(*day, number), day, share, new)
+        publish_all({new: self._folder / part.path for new, part in made.items()})
+        return list(made.values())
 
     def close(self) -> None:
         if self._writer is not None:
