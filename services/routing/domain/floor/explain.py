@@ -64,7 +64,7 @@ class Explainer:
         barred = self._barred(kind, session, free, ticket)
         open_ = free[~self._among([*barred])[free]] if barred else free
         candidates = self._named(serving, open_, now_s, agent)
-        lacking = [(place, self._lack(serving, place)) for place in full[:CANDIDATES_MAX]]
+        lacking = [(place, self._lack(serving, place)) for place in full[:CANDIDATES_MAX].tolist()]
         for bit in (reasons.NO_CAPACITY, reasons.CHANNEL_FULL):
             if count := self._count_full(serving, full, bit):
                 counts[bit] = count
@@ -113,6 +113,8 @@ class Explainer:
         ]
 
     def _lack(self, kind: Kind, place: int) -> int:
+        if not self._columns.limits:
+            return reasons.NO_CAPACITY
         full = self._columns.channel_full(int(place), kind.needs.channel)
         short = self._columns.capacity[place] - self._columns.load[place] < kind.needs.units
         return (reasons.CHANNEL_FULL if full else 0) | (reasons.NO_CAPACITY if short else 0)

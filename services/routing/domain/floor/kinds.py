@@ -34,6 +34,7 @@ class Kind:
         self._columns = columns
         self._version = -1
         self._able: Ints = np.zeros(0, np.int64)
+        self._room = self._free = self._able
         self._lowest = 0
         self.ask(asked_skills(needs, rules, columns))
 
@@ -67,8 +68,9 @@ class Kind:
     def free(self) -> Ints:
         """The places of those who could be given such a ticket now."""
         room = self._columns.free(self.needs.units, self.needs.channel)
-        free: Ints = room[self.fit[room] == 0]
-        return free
+        if room is not self._room:  # a new answer is a new array
+            self._room, self._free = room, room[self.fit[room] == 0]
+        return self._free
 
     def fits(self, place: int) -> bool:
         return bool(self.fit[place] == 0)
@@ -100,7 +102,7 @@ class Kinds:
         self.waiting: dict[Kind, None] = {}
         self._kinds: dict[Needs, Kind] = {}
         self._skills_version = columns.skills_version
-        self._served: dict[int, list[Kind]] = {}
+        self._fits: tuple[list[Kind], Bits, Ints] | None = None
         self._waiting_version = 0
         self._wanted: tuple[tuple[int, int], Flags] | None = None
         self._relaxed: dict[Needs, Kind | None] = {}
@@ -113,7 +115,7 @@ class Kinds:
         kind = self._kinds.get(needs)
         if kind is None:
             kind = self._kinds[needs] = Kind(needs, queue, self._rules, self._columns)
-            self._served.clear()
+            self._fits = None
         return kind
 
     def by_key(self, key: str) -> Kind | None:
@@ -175,7 +177,7 @@ class Kinds:
                 asked = asked_skills(kind.needs, self._rules, self._columns)
                 if asked != kind.asked:
                     kind.ask(asked)
-        self._served.clear()
+        self._fits = None
 
     def stand(self, ticket: Waiting) -> None:
         """The ticket stands in the line of its kind from now on."""
@@ -196,13 +198,16 @@ class Kinds:
     def served_by(self, place: int) -> list[Kind]:
         """The kinds that the agent at this place can serve, duty and room aside, the overflow's
         work included."""
-        served = self._served.get(place)
-        if served is None:
-            helpers = [(kind, self.overflow(kind)) for kind in self]  # may make further kinds
-            helping = {kind for kind, helper in helpers if helper and helper.fits(place)}
-            served = [kind for kind in self if kind in helping or kind.fits(place)]
-            self._served[place] = served
-        return served
+        if self._fits is None:
+            helpers = {kind: self.overflow(kind) or kind for kind in self}
+            kinds = list(self)  # those that help out may just have been made
+            rows = {kind: row for row, kind in enumerate(kinds)}
+            helper = np.array([rows[helpers.get(kind, kind)] for kind in kinds], np.int64)
+            fits = np.stack([kind.fit for kind in kinds]) if kinds else np.zeros((0, place + 1))
+            self._fits = (kinds, fits.astype(np.uint16), helper)
+        kinds, fits, helper = self._fits
+        able = fits[:, place] == 0
+        return [kinds[row] for row in np.flatnonzero(able | able[helper]).tolist()]
 
     def wanted(self) -> Flags:
         """By place: True for those who can do work that waits and that nobody of a lower tier than
