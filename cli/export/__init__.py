@@ -33,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-EXPORTED: Final = tuple(t.name for t in topics.TOPICS if t.name != topics.TICKETS_COMMANDS)
+EXPORTED: Final = tuple(topic.name for topic in topics.TOPICS if topic.owner != "anybody")
+"""The topics of events; what anybody writes to are requests."""
 FOLDER: Final = "export"
 
 

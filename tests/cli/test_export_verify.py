@@ -167,6 +167,7 @@ def test_the_command(
     [
         ["parquet", "--topic", "tickets.evnets"],
         ["parquet", "--topic", "tickets.commands"],
+        ["parquet", "--topic", "agents.commands"],
         ["parquet", "--first-day", "yesterday"],
         ["parquet", "--first-day", "2026-03-09", "--last-day", "2026-03-02"],
         ["verify", "nothing-here"],
