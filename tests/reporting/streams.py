@@ -204,11 +204,15 @@ class Desk:
             code="offer_ended",
             detail="The offer has ended.",
         )
+        refused = routing.AgentCommandRefused(
+            command_id="1", command_type="x", agent="1", code="unknown_offer", detail="None."
+        )
         after = self._start + timedelta(days=30)
         return [
             [self._put("needs:1", n, event, after) for n, event in enumerate(waits, 1)],
             [self._put("notification:1", 1, told, after)],
             [self._put("refusal:k-1", 1, refused, after)],
+            [self._put("refusal:1", 1, refused, after)],
             [self._put("rules", 1, routing.RoutingRulesChanged(version=1, rules={}), after)],
         ]
 

@@ -60,14 +60,14 @@ async def routing_page(
 ) -> None:
     """Build the page for one visitor."""
     wanted = asked(dict(request.query_params))
-    floor = await floors.get()
+    floor = await floors.recent()
     with frame(request, "Routing · Bitácora") as made:
         if wanted.problem:
             made.warn(wanted.problem)
         page = _Page(made, wanted, floor)
 
     async def refresh() -> None:
-        page.show(await floors.get(), clock.now())
+        page.show(await floors.recent(), clock.now())
 
     page.show(floor, clock.now())
     look_again(made, interval_s, refresh)

@@ -272,38 +272,56 @@ def _agents(connection: Connection) -> list[Agent]:
         .group_by(_W.holder)
         .subquery()
     )
+    a, r = AGENTS.c, ROSTER.c
     query = (
-        select(AGENTS, ROSTER, held.c.tickets, held.c.units, GIVEN.c.last_us)
-        .outerjoin(ROSTER, ROSTER.c.id == AGENTS.c.id)
-        .outerjoin(held, held.c.holder == AGENTS.c.id)
-        .outerjoin(GIVEN, GIVEN.c.agent == AGENTS.c.id)
-        .where(AGENTS.c.retired.is_(False))
+        select(
+            *(a.id, a.name, a.groups, a.presence, a.capacity, r.presence_us, r.presence_reason),
+            *(r.hours, r.absences, r.skills, r.languages, r.tiers),
+            *(held.c.tickets, held.c.units, GIVEN.c.last_us),
+        )
+        .outerjoin(ROSTER, r.id == a.id)
+        .outerjoin(held, held.c.holder == a.id)
+        .outerjoin(GIVEN, GIVEN.c.agent == a.id)
+        .where(a.retired.is_(False))
     )
-    found = [_agent(row) for row in connection.execute(query)]
+    found = [_agent(*values) for values in map(tuple, connection.execute(query))]
     found.sort(key=lambda a: (PRESENCES.index(a.presence), a.name.casefold(), a.id))
     return found
 
 
-def _agent(row: Any) -> Agent:
-    values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
-    a, r = AGENTS.c, ROSTER.c
-    absences, skills = values[r.absences], values[r.skills]
+def _agent(
+    id_: str,
+    name: str,
+    groups: str,
+    presence: str,
+    capacity: int,
+    presence_us: int | None,
+    presence_reason: str | None,
+    hours: str | None,
+    absences: str | None,
+    skills: str | None,
+    languages: str | None,
+    tiers: str | None,
+    tickets: int | None,
+    units: int | None,
+    last_us: int | None,
+) -> Agent:
     return Agent(
-        id=values[a.id],
-        name=values[a.name],
-        groups=orjson.loads(values[a.groups]),
-        presence=values[a.presence],
-        presence_at=words(values[r.presence_us]),
-        presence_reason=values[r.presence_reason],
-        capacity=values[a.capacity],
-        tickets=int(values["tickets"] or 0),
-        units=int(values["units"] or 0),
-        last_given_at=words(values[GIVEN.c.last_us]),
-        tiers=orjson.loads(values[r.tiers] or "[]"),
-        languages=orjson.loads(values[r.languages] or "[]"),
-        skills=orjson.loads(skills) if skills else {},
-        hours=orjson.loads(values[r.hours]) if values[r.hours] else None,
-        absences=orjson.loads(absences) if absences else [],
+        id=id_,
+        name=name,
+        groups=orjson.loads(groups),
+        presence=presence,
+        presence_at=words(presence_us),
+        presence_reason=presence_reason,
+        capacity=capacity,
+        tickets=int(tickets or 0),
+        units=int(units or 0),
+        last_given_at=words(last_us),
+        tiers=orjson.loads(tiers or "[]"),
+        languages=orjson.loads(languages or "[]"),
+        skills=orjson.loads(skills or "{}"),
+        hours=orjson.loads(hours) if hours else None,
+        absences=orjson.loads(absences or "[]"),
     )
 
 
