@@ -29,6 +29,7 @@ from services.routing.domain.simulation import Arrival
 from services.routing.domain.work import WORKING, Work
 
 PROBLEMS_MAX: Final = 20
+HANDLE_S_MAX: Final = 1_000_000_000
 STREAM: Final = "agent:"
 
 
@@ -39,7 +40,7 @@ class Line(BaseModel):
 
     id: Word
     at: AwareDatetime
-    handle_s: Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    handle_s: Annotated[float, Field(gt=0, le=HANDLE_S_MAX, allow_inf_nan=False)] | None = None
     priority: Priority = Priority.MEDIUM
     category: Word | None = None
     subcategory: Word | None = None

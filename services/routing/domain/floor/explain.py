@@ -153,7 +153,8 @@ class Explainer:
             refused = np.flatnonzero((bits > 0) & (bits < reasons.GONE))
             if len(refused) > CANDIDATES_MAX:
                 weight = _BITS_OF[bits[refused]]
-                refused = refused[np.argpartition(weight, CANDIDATES_MAX)[:CANDIDATES_MAX]]
+                # Stable, so that kinds name the same agents, whose refusals are made already.
+                refused = refused[np.argsort(weight, kind="stable")[:CANDIDATES_MAX]]
             ranked = sorted(
                 (int(_BITS_OF[bits[place]]), self._columns.agents[place].id, int(place))
                 for place in refused.tolist()

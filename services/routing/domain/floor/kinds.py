@@ -35,6 +35,7 @@ class Kind:
         self._version = -1
         self._able: Ints = np.zeros(0, np.int64)
         self._room = self._free = self._able
+        self._specialists: Flags | None = None
         self._lowest = 0
         self.ask(asked_skills(needs, rules, columns))
 
@@ -65,6 +66,12 @@ class Kind:
         self._look()
         return self._lowest
 
+    def specialists(self) -> Flags | None:
+        """By place: True for those who are able, and of whose tier or above it takes somebody; None
+        for what tier 1 can do."""
+        self._look()
+        return self._specialists
+
     def free(self) -> Ints:
         """The places of those who could be given such a ticket now."""
         room = self._columns.free(self.needs.units, self.needs.channel)
@@ -87,6 +94,9 @@ class Kind:
         self._able = np.flatnonzero(self.bits() == 0)
         tops = self._columns.top[self._able]
         self._lowest = int(tops.min()) if len(tops) else self.needs.tier
+        self._specialists = None
+        if self._lowest > 1:
+            self._specialists = (self.fit == 0) & (self._columns.top <= self._lowest)
         self._version = self._columns.version
 
 
@@ -103,8 +113,8 @@ class Kinds:
         self._kinds: dict[Needs, Kind] = {}
         self._skills_version = columns.skills_version
         self._fits: tuple[list[Kind], Bits, Ints] | None = None
-        self._waiting_version = 0
-        self._wanted: tuple[tuple[int, int], Flags] | None = None
+        self._wanted: Ints = np.zeros(0, np.int64)
+        self._wanted_version = -1
         self._relaxed: dict[Needs, Kind | None] = {}
         self._overflow: dict[Needs, Kind | None] = {}
 
@@ -184,7 +194,7 @@ class Kinds:
         ticket.kind.line.put(ticket)
         if ticket.kind not in self.waiting:
             self.waiting[ticket.kind] = None
-            self._waiting_version += 1
+            self._want(ticket.kind, 1)
 
     def leave(self, ticket: Waiting) -> bool:
         """The ticket stands in its line no more. True when it was the last one there."""
@@ -192,7 +202,7 @@ class Kinds:
         if len(ticket.kind.line) or ticket.kind not in self.waiting:
             return False
         del self.waiting[ticket.kind]
-        self._waiting_version += 1
+        self._want(ticket.kind, -1)
         return True
 
     def served_by(self, place: int) -> list[Kind]:
@@ -209,17 +219,20 @@ class Kinds:
         able = fits[:, place] == 0
         return [kinds[row] for row in np.flatnonzero(able | able[helper]).tolist()]
 
-    def wanted(self) -> Flags:
-        """By place: True for those who can do work that waits and that nobody of a lower tier than
-        theirs can do."""
-        key = (self._columns.version, self._waiting_version)
-        if self._wanted is None or self._wanted[0] != key:
-            wanted: Flags = np.zeros(len(self._columns.duty), np.bool_)
+    def wanted(self) -> Ints:
+        """By place: how many kinds of work wait that this agent can do and nobody of a lower tier."""
+        if self._wanted_version != self._columns.version:
+            self._wanted_version = self._columns.version
+            self._wanted = np.zeros(len(self._columns.duty), np.int64)
             for kind in self.waiting:
-                if (lowest := kind.lowest()) > 1:
-                    wanted |= (kind.fit == 0) & (self._columns.top <= lowest)
-            self._wanted = (key, wanted)
-        return self._wanted[1]
+                self._want(kind, 1)
+        return self._wanted
+
+    def _want(self, kind: Kind, sign: int) -> None:
+        if self._wanted_version == self._columns.version:
+            specialists = kind.specialists()
+            if specialists is not None:
+                self._wanted[specialists] += sign
 
     def _make_overflow(self, kind: Kind) -> Kind | None:
         overflow = kind.queue.overflow

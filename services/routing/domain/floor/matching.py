@@ -117,7 +117,7 @@ class Session:
         if not self._keep:
             return places[:0]
         higher = places[self._columns.top[places] > kind.lowest()]
-        kept: Ints = higher[self._kinds.wanted()[higher]] if len(higher) else higher
+        kept: Ints = higher[self._kinds.wanted()[higher] > 0] if len(higher) else higher
         return kept
 
     # ------------------------------------------------------------------------------ one batch
