@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from libs.events import Priority, Status
 from libs.events.agent import Skill
 from libs.events.commands import AssignTicket, UnassignTicket
-from libs.events.routing import WaitReasonsChanged
+from libs.events.routing import SkillNeed, WaitReasonsChanged
 from libs.events.ticket import (
     Assigned,
     CategoryChanged,
@@ -26,7 +26,8 @@ from services.routing.domain.agent import (
     SetPresence,
     SetSkills,
 )
-from services.routing.domain.rules import RoutingRules
+from services.routing.domain.needs import Needs, needs_of
+from services.routing.domain.rules import QueueRule, RoutingRules
 from tests.routing.house import (
     START,
     T1,
@@ -323,3 +324,32 @@ def test_new_rules_hold_at_once_for_what_waits(database_url: str) -> None:
     assert [(c.ticket_id, agent_of(c)) for c in house.commands()] == [(T1, "luis")]
     assert (house.decisions[-1].rule_version, house.decisions[-1].trigger) == ("1", "rules_changed")
     house.close()
+
+
+def test_needs_of_any_length_have_a_key_that_fits_and_are_read_back(house: House) -> None:
+    house.put_rules(
+        RoutingRules(
+            queues=(
+                QueueRule(
+                    name="long",
+                    group="g" * 200,
+                    skills=tuple(SkillNeed(name=f"{n}" * 100, importance="low") for n in range(9)),
+                ),
+            )
+        )
+    )
+    house.ticket(T1, category="c" * 200)
+    house.sweep()
+    house.commands()
+    record = house.decisions[-1]
+    [told] = [fact for fact in house.facts if isinstance(fact, WaitReasonsChanged)]
+    assert record.needs == told.needs
+    _, needs = needs_of(house.work(T1), RoutingRules())
+    assert Needs.of(needs.document) == needs
+    house.agent("ana", 9, groups=("g" * 200,), skills=(Skill(name="c" * 200, level=1),))
+    house.answer()
+    house.sweep()
+    house.commands()
+    assert isinstance(house.facts[-1], WaitReasonsChanged)
+    assert house.facts[-1].waiting == 0
+    assert house.facts[-1].needs == told.needs

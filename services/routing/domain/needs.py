@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 from libs.events.base import Channel
 from libs.events.routing import SkillNeed, TicketNeeds
 from services.routing.domain.rules import QueueRule, RoutingRules, primary_language
 from services.routing.domain.work import Work
+
+NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:bitacora:routing:needs")
 
 IMPORTANCE: Final = {"low": 1, "medium": 2, "high": 3, None: 4}
 """In this order skills are dropped when nobody is found in time; those without are never dropped."""
@@ -45,13 +48,25 @@ class Needs:
 
     @property
     def key(self) -> str:
-        """The needs as text, equal for equal needs."""
+        """A UUID: the same for the same needs, in every process and for ever."""
+        return str(uuid5(NAMESPACE, self.document))
+
+    @property
+    def document(self) -> str:
+        """The needs as text, which `Needs.of` reads back."""
         skills = [[skill.name, skill.level, skill.importance] for skill in self.skills]
         return json.dumps(
             [self.queue, skills, self.language, self.tier, self.channel, self.groups, self.units],
             separators=(",", ":"),
             ensure_ascii=False,
         )
+
+    @staticmethod
+    def of(document: str) -> Needs:
+        """The needs that `document` tells."""
+        queue, skills, language, tier, channel, groups, units = json.loads(document)
+        asked = tuple(AskedSkill(*skill) for skill in skills)
+        return Needs(queue, asked, language, tier, Channel(channel), tuple(groups), units)
 
     def relaxed(self) -> Needs | None:
         """These needs without the optional skills of the least importance; None when all that is

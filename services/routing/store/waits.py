@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid5
 
 from libs.events.routing import WaitReasonsChanged
 from libs.events.topics import ROUTING_DECISIONS
 from services.routing.domain.floor import Decision
 from services.routing.domain.floor.kinds import Kind
 from services.routing.domain.instants import instant
-from services.routing.store.step import ACTOR, NAMESPACE, Step
+from services.routing.domain.needs import Needs
+from services.routing.store.step import ACTOR, Step
 
 
 def tell_wait_reasons(step: Step) -> int:
@@ -21,28 +21,30 @@ def tell_wait_reasons(step: Step) -> int:
         decision = step.floor.decide_for(kind, step.now)
         before = told.pop(kind.key, None)
         if before is None or before[0] != decision.reasons:
-            rows.append(_row(step, kind, decision))
-    for key in told:
-        gone = step.floor.kinds.by_key(key)
-        if gone is not None:
-            rows.append(_row(step, gone, None))
-        else:
-            rows.append({"needs_key": key, "reasons": "", "waiting": 0})
+            rows.append(_row(step, kind.needs, (kind, decision)))
+    rows += [_row(step, Needs.of(document), None) for _, document in told.values()]
     if rows:
         step.tables.tell_reasons(step.connection, rows)
     return len(rows)
 
 
-def _row(step: Step, kind: Kind, decision: Decision | None) -> dict[str, Any]:
-    oldest = min((ticket.eligible_us for ticket in kind.line), default=None)
+def _row(step: Step, needs: Needs, told: tuple[Kind, Decision] | None) -> dict[str, Any]:
+    """`told` None: nobody waits any more who needs that."""
+    line = told[0].line if told else ()
+    reasons, rejected = (told[1].reasons, told[1].rejected) if told else ("", ())
+    oldest = min((ticket.eligible_us for ticket in line), default=None)
     fact = WaitReasonsChanged.model_construct(
-        queue=kind.queue.name,
-        needs=kind.needs.public(),
-        waiting=len(kind.line),
+        queue=needs.queue,
+        needs=needs.public(),
+        waiting=len(line),
         oldest_since=None if oldest is None else instant(oldest),
-        reasons=decision.rejected if decision else (),
+        reasons=rejected,
     )
-    stream = f"needs:{uuid5(NAMESPACE, kind.key)}"
+    stream = f"needs:{needs.key}"
     step.outgoing.event(ROUTING_DECISIONS, stream, fact, time=step.now, actor=ACTOR)
-    reasons = decision.reasons if decision else ""
-    return {"needs_key": kind.key, "reasons": reasons, "waiting": len(kind.line)}
+    return {
+        "needs_key": needs.key,
+        "needs": needs.document,
+        "reasons": reasons,
+        "waiting": len(line),
+    }

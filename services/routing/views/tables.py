@@ -82,7 +82,8 @@ class Tables:
         self.wait_reasons = Table(
             "wait_reasons",
             metadata,
-            Column("needs_key", Text, primary_key=True),
+            Column("needs_key", String(36), primary_key=True),
+            Column("needs", Text, nullable=False),
             Column("reasons", Text, nullable=False),
             Column("waiting", BigInteger, nullable=False),
         )
@@ -149,10 +150,10 @@ class Tables:
 
     # ------------------------------------------------------------------------ wait reasons
 
-    def told_reasons(self, connection: Connection) -> dict[str, tuple[str, int]]:
-        """Needs' key → what was last told of those that wait: the reasons, and how many."""
+    def told_reasons(self, connection: Connection) -> dict[str, tuple[str, str]]:
+        """Needs' key → what was last told of those that wait: the reasons, and the needs."""
         w = self.wait_reasons.c
-        query = select(w.needs_key, w.reasons, w.waiting)
+        query = select(w.needs_key, w.reasons, w.needs)
         return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
     def tell_reasons(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

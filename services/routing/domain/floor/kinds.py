@@ -128,9 +128,6 @@ class Kinds:
             self._fits = None
         return kind
 
-    def by_key(self, key: str) -> Kind | None:
-        return next((kind for kind in self._kinds.values() if kind.key == key), None)
-
     def relaxed(self, kind: Kind) -> Kind | None:
         """The kind after one more time-out of the optional skills; None: nothing is left to drop."""
         if kind.queue.optional_timeout_s is None:
