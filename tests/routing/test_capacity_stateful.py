@@ -425,7 +425,7 @@ def test_capacity_is_kept_and_no_ticket_is_forgotten(database_url: str) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=(50 if quick else 15) * SOAK,
+            max_examples=(20 if quick else 6) * SOAK,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -78,7 +78,7 @@ def edges(naive: Naive) -> np.ndarray[tuple[int, int], np.dtype[np.int8]]:
 
 
 @given(houses())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_as_many_as_can_be_served_are_served(house: tuple[list[Agent], list[Work]]) -> None:
     some, works = house
     naive = naive_of(SIMPLE, some, works)
@@ -109,7 +109,7 @@ def cheapness(naive: Naive, given_out: dict[str, str]) -> tuple[int, float]:
     house=houses(agents_max=4, tickets_max=4),
     tiers=st.tuples(*[st.sampled_from(((1,), (1, 2)))] * 4),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_other_way_to_serve_the_same_tickets_is_cheaper(
     strategy: Strategy, house: tuple[list[Agent], list[Work]], tiers: tuple[tuple[int, ...], ...]
 ) -> None:
@@ -136,7 +136,7 @@ def test_no_other_way_to_serve_the_same_tickets_is_cheaper(
     st.integers(2, 5),
     st.integers(2, 7),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_who_came_onto_the_floor_first_makes_no_difference(
     data: st.DataObject, rules: RoutingRules, features: set[str], people: int, waiting: int
 ) -> None:
@@ -164,7 +164,7 @@ def test_the_best_of_each_come_out_whatever_the_order() -> None:
 
 
 @given(st.lists(st.sets(st.sampled_from("abcde"), max_size=5), min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_ticket_that_some_have_declined_goes_to_the_others(declined: list[set[str]]) -> None:
     some = [agent(name, 9 - n) for n, name in enumerate("abcde")]
     works = [
