@@ -353,12 +353,14 @@ class Desk(RuleBasedStateMachine):
         return [offer for offer in self.house.all_offers() if offer.state == "open"]
 
     def _accept_all(self) -> int:
-        offers = self._open_offers()
-        for offer in offers:
+        """How many offers were accepted; those of agents who have left run out."""
+        accepted = 0
+        for offer in self._open_offers():
             with suppress(Rejected):
                 self.house.reply(offer, "accepted")
+                accepted += 1
         self._look(settled=False)
-        return len(offers)
+        return accepted
 
     def _sweep(self) -> None:
         self.house.sweep()
