@@ -60,9 +60,11 @@ def record_event(
     causation_id: str,
     traceparent: str | None,
     previous_hash: str,
+    data: bytes | None = None,
 ) -> StoredFrame:
-    """The frame of one event, chained to the one before it."""
-    data = protect(event)
+    """The frame of one event, chained to the one before it. `data` is what `protect` made of the
+    event, where that was done before."""
+    data = protect(event) if data is None else data
     time_text, recorded_text = format_time(time), format_time(recorded_time)
     digest = chain_hash(
         previous_hash,

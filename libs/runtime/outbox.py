@@ -39,7 +39,7 @@ from libs.events import (
 from libs.events.chain import GENESIS
 from libs.events.topics import AGENTS_COMMANDS, TICKETS_COMMANDS
 from libs.runtime.clock import Clock
-from libs.runtime.mapper import StoredFrame, pack_headers, record_event
+from libs.runtime.mapper import StoredFrame, pack_headers, protect, record_event
 
 Message = EventEnvelope | CommandEnvelope | AgentCommandEnvelope
 """What can be the cause of something that a service says."""
@@ -52,6 +52,7 @@ class _PendingEvent:
     topic: str
     stream_id: str
     event: Event
+    data: bytes
     time: datetime
     actor: str
     correlation_id: str
@@ -89,13 +90,18 @@ class Outgoing:
         actor: str,
         cause: Message | None = None,
     ) -> None:
-        """Say a fact on a stream of this service. `time` defaults to now; `cause` links it."""
+        """Say a fact on a stream of this service. `time` defaults to now; `cause` links it.
+
+        Raises Poison for what could not be read again, here and not when all is written: so that
+        whoever applies events one by one knows which of them led to it.
+        """
         correlation, causation, traceparent = links(cause)
         self.pending.append(
             _PendingEvent(
                 topic,
                 stream_id,
                 event,
+                protect(event),
                 time or self._clock.now(),
                 actor,
                 correlation,
@@ -199,6 +205,7 @@ class Outbox:
             sequence, previous_hash = touched.get(stream) or heads.get(stream) or (0, GENESIS)
             frame = record_event(
                 item.event,
+                data=item.data,
                 stream_id=item.stream_id,
                 sequence=sequence + 1,
                 time=item.time,

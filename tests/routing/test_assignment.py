@@ -353,3 +353,15 @@ def test_needs_of_any_length_have_a_key_that_fits_and_are_read_back(house: House
     assert isinstance(house.facts[-1], WaitReasonsChanged)
     assert house.facts[-1].waiting == 0
     assert house.facts[-1].needs == told.needs
+
+
+def test_a_language_that_is_none_asks_for_none(house: House) -> None:
+    house.agent("ana", 1, languages=("es",))
+    house.ticket(T1, language="-")
+    assert [c.ticket_id for c in house.commands()] == [T1]
+
+
+def test_an_id_is_the_same_with_and_without_the_space_around_it(house: House) -> None:
+    with pytest.raises(Rejected) as refused:
+        house.agent("ana ", 1)
+    assert refused.value.code == "invalid_agent"

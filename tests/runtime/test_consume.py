@@ -138,6 +138,14 @@ def test_a_handler_that_fails_leaves_nothing_behind_in_the_outbox(bench: Bench) 
     assert seen(bench, "a") == []
 
 
+def test_an_answer_that_nobody_could_read_parks_only_what_it_answers(bench: Bench) -> None:
+    a, b = records(stream("a", 2)), records(stream("b", 2), offset=50)
+    bench.handler.raves_on = {"a:2"}
+    assert apply(bench, [a[0], b[0], a[1], b[1]]).applied == 3
+    assert [(p.sequence, p.code) for p in parked(bench)] == [(2, "not_recordable")]
+    assert outbox_topics(bench) == ["test.parked"]
+
+
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -25,7 +25,7 @@ FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 """Out-of-office periods lie between these: beyond, wall time cannot be reckoned in every zone."""
 
-_ID: Final = re.compile(r"[^\s/\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,199}")
+_ID: Final = re.compile(r"[^\s/\x00-\x1f\x7f](?:[^/\x00-\x1f\x7f]{0,198}[^\s/\x00-\x1f\x7f])?")
 _EMAIL: Final = re.compile(
     r'[^\s@<>()\[\]\\,;:"]{1,64}@[^\W_](?:[\w-]{0,62})(?:\.[^\W_](?:[\w-]{0,62}))*'
 )
@@ -53,7 +53,7 @@ def check_id(agent_id: str) -> None:
     if not _ID.fullmatch(agent_id):
         raise invalid(
             f"{agent_id!r} cannot be the id of an agent: 1 to 200 characters, no slash, no control"
-            " characters, no space at the start."
+            " characters, no space at the start or the end."
         )
 
 

@@ -45,8 +45,8 @@ class Part(BaseModel):
 
 
 def primary_language(tag: str | None) -> str | None:
-    """`es-MX` → `es`."""
-    return tag.replace("_", "-").split("-")[0].lower() if tag else None
+    """`es-MX` → `es`; a tag that begins with no letter names none."""
+    return tag.replace("_", "-").split("-")[0].strip().lower() or None if tag else None
 
 
 def _listed(value: Any) -> Any:

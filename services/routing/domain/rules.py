@@ -114,7 +114,7 @@ class Offers(Part):
     out before being set away (0: any number)."""
 
     timeout_s: AtLeastOneSecond = 30
-    decline_pause_s: Seconds = 300
+    decline_pause_s: AtLeastOneSecond = 300
     misses_to_away: Times = 2
 
 

@@ -79,6 +79,7 @@ class Desk:
         self.notifications = notifications or Notifications(metadata, clock)
         self._next_due: datetime | None = None
         self._news = True
+        self._floor_seen: Floor | None = None
 
     # ------------------------------------------------------------------------- consumed events
 
@@ -147,6 +148,7 @@ class Desk:
         step.freed[agent.id] = cause
         if agent.presence == "online":
             step.set_misses(agent.id, 0)
+        step.withdraw_offers(agent.id, cause)
         if agent.retired:
             for work in step.held_by(agent.id):
                 step.take_back(work, "retired", cause)
@@ -166,9 +168,9 @@ class Desk:
                 made = put_rules(connection, outgoing, rules, actor, note, expected, now=now)
                 if made.version != step.floor.rules.version:
                     step.save()
-                    step.floor = self._memory.load(connection)
+                    step.use_floor(self._memory.load(connection))
                     step.other = Cause("rules_changed", f"rules:{made.version}")
-                    step.changed = True
+                    step.withdraw_offers(None, step.other)
             return made
 
         return change
@@ -292,6 +294,9 @@ class Desk:
         """One transaction on the floor: what time has brought, then what the caller does, then what
         follows from both."""
         floor, revision = self._memory.current(connection)
+        if floor is not self._floor_seen:
+            # Read anew: what was told last may have been rolled back with the rest.
+            self._news, self._floor_seen = True, floor
         # Ids of commands derive from causes: what has no message of its own is told apart by this.
         other = replace(other, id=f"{other.id}:{revision}")
         step = Step(

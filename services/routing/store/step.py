@@ -86,6 +86,12 @@ class Step:
         self._given: dict[str, int] = {}
         self._misses: dict[str, int] = {}
 
+    def use_floor(self, floor: Floor) -> None:
+        """Go on with another floor: the rules are others now."""
+        self.floor = floor
+        self.telling.floor = floor
+        self.changed = True
+
     # ------------------------------------------------------------------------------- tickets
 
     def load(self, ids: Iterable[str]) -> None:
@@ -264,7 +270,28 @@ class Step:
 
     def accept(self, work: Work, agent: Agent, asked: Reservation, cause: Cause) -> None:
         """The agent takes what was offered: intake is asked to assign it."""
-        self.ask(work, agent, asked.group, cause, decision_id=asked.decision_id)
+        group = _group_for(work, self.floor.kind_of(work), agent)
+        self.ask(work, agent, group, cause, decision_id=asked.decision_id)
+
+    def withdraw_offers(self, agent: str | None, cause: Cause) -> None:
+        """End the open offers that cannot stand any more: to this agent, or, with None, to anybody.
+
+        An offer stands while its agent is on duty and serves such tickets.
+        """
+        for offer in self.tables.open_offers(self.connection, agent):
+            self.load([offer.ticket_id])
+            work = self.works.get(offer.ticket_id)
+            asked = work.reservation if work else None
+            if work is None or asked is None or asked.decision_id != offer.id:
+                continue
+            columns = self.floor.columns
+            place = columns.places.get(offer.agent)
+            serving = self.floor.kinds.serving(self.floor.kind_of(work))
+            if place is not None and columns.duty[place] == 0 and serving.fits(place):
+                continue
+            self.end_offer(work, "withdrawn", cause)
+            self.put(works_.release(work))
+            self.causes[work.id] = cause
 
     def misses(self, agent: str) -> int:
         if agent not in self._misses:

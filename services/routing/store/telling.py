@@ -17,7 +17,7 @@ class Telling:
 
     def __init__(self, floor: Floor, now: datetime) -> None:
         self.notifications: list[Notification] = []
-        self._floor = floor
+        self.floor = floor
         self._now = now
 
     def tell(
@@ -35,7 +35,7 @@ class Telling:
                 "number": work.number,
                 "priority": work.priority.value,
                 "category": work.category,
-                "queue": self._floor.rules.rules.queue_for(work).name,
+                "queue": self.floor.rules.rules.queue_for(work).name,
                 "due": work.due,
                 **facts,
             }
@@ -49,7 +49,7 @@ class Telling:
         event: SlaActionTaken = envelope.event
         if work is None or event.action != "notify" or not event.live:
             return
-        agents = [agent for agent in self._floor.columns.agents if not agent.retired]
+        agents = [agent for agent in self.floor.columns.agents if not agent.retired]
         named: set[str] = set()
         for name in event.whom:
             what, _, which = name.partition(":")
@@ -66,8 +66,8 @@ class Telling:
 
     def leads(self, work: Work) -> tuple[str, ...]:
         """The leads of the ticket's group, or of its agent's groups, or all when those have none."""
-        present = [agent for agent in self._floor.columns.agents if not agent.retired]
-        holder = self._floor.columns.get(work.agent) if work.agent else None
+        present = [agent for agent in self.floor.columns.agents if not agent.retired]
+        holder = self.floor.columns.get(work.agent) if work.agent else None
         groups = {work.group} if work.group else set(holder.groups if holder else ())
         own = [agent.id for agent in present if groups.intersection(agent.lead_of)]
         return tuple(sorted(own or [agent.id for agent in present if agent.lead_of]))

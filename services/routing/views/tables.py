@@ -137,6 +137,14 @@ class Tables:
         row = connection.execute(select(self.offers).where(self.offers.c.id == offer_id)).first()
         return None if row is None else Offer(*row)
 
+    def open_offers(self, connection: Connection, agent_id: str | None) -> list[Offer]:
+        """The offers that nobody has answered: to this agent, or (None) all."""
+        o = self.offers.c
+        query = select(self.offers).where(o.state == "open").order_by(o.made_us, o.id)
+        if agent_id is not None:
+            query = query.where(o.agent == agent_id)
+        return [Offer(*row) for row in connection.execute(query)]
+
     def offers_to(self, connection: Connection, agent_id: str, limit: int = 100) -> list[Offer]:
         """The offers to this agent, open ones first, then the latest."""
         o = self.offers.c
