@@ -11,6 +11,7 @@ docs/guides/business-time.md says what each field means and how every odd case i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -23,6 +24,10 @@ from services.sla.domain.errors import InvalidDefinition
 from services.sla.domain.instants import FIRST_US, LAST_US, SECOND_US, to_datetime, to_us
 
 CALENDARS_KEPT: Final = 1024
+MESSAGE_MAX: Final = 300
+"""Characters of an error: whatever it quotes from a long line is cut."""
+NEVER_S: Final = (LAST_US - FIRST_US) // SECOND_US
+"""No target is used up after so many seconds: there is no instant so far from any other."""
 NULL: Final = b"null"
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Pause = tuple[int, int]
@@ -56,10 +61,14 @@ _DATES: Final = msgspec.json.Decoder(list[str] | None)
 _DAYS: Final = msgspec.json.Decoder(dict[str, list[list[str]]] | None)
 
 
+_ID_FIRST: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*("[^"\\\x00-\x1f]*"|-?[1-9][0-9]{0,17}|0)\s*,')
+
+
 def answer_line(line: bytes) -> tuple[bytes, bool]:
     """The answer to one line, as one line without its end, and whether it is an answer.
 
-    `{"id": …, "due": "…Z"}`, `{"id": …, "elapsed_s": …}`, or `{"id": …, "error": "…"}`.
+    `{"id": …, "due": "…Z"}`, `{"id": …, "elapsed_s": …}`, or `{"id": …, "error": "…"}`. Never raises,
+    whatever is in the line: the lines around it are to be answered.
     """
     try:
         question = _QUESTION.decode(line.decode("utf-8"))
@@ -72,6 +81,10 @@ def answer_line(line: bytes) -> tuple[bytes, bool]:
         return _error(line, f"the line is no JSON object: {error}"), False
     except UnicodeDecodeError:
         return _error(line, "the line is not UTF-8"), False
+    except RecursionError:
+        return _error(line, "the line is nested too deeply"), False
+    except Exception as error:  # noqa: BLE001 - told in the answer; the other lines go on
+        return _error(line, f"the line cannot be answered ({type(error).__name__}: {error})"), False
     return b'{"id":%b,%b}' % (bytes(question.id), found), True
 
 
@@ -116,7 +129,7 @@ def _due(question: _Question) -> bytes:
     if question.target_s < 0:
         raise Refused(f"target_s is {question.target_s}; it must be 0 or more")
     calendar, start_us = _calendar(question), _instant("start", question.start)
-    target_us = round(question.target_s * SECOND_US)
+    target_us = round(min(question.target_s, NEVER_S) * SECOND_US)
     found_us = due_us(calendar, start_us, target_us, _pauses(question))
     if found_us >= LAST_US:
         raise Refused("the target is never used up: not before the end of the year 9999")
@@ -191,6 +204,11 @@ def _error(line: bytes, message: str) -> bytes:
         name = bytes(_NAMED.decode(line.decode("utf-8")).id)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         name = NULL
+    except RecursionError:  # the line is UTF-8 then; what is nested comes after the id, mostly
+        found = _ID_FIRST.match(line)
+        name = NULL if found is None else found[1]
+    if len(message) > MESSAGE_MAX:
+        message = f"{message[:MESSAGE_MAX]}…"
     return b'{"id":%b,"error":%b}' % (name, msgspec.json.encode(message))
 
 
