@@ -30,7 +30,7 @@ from libs.runtime.database import upsert
 from services.sla.defaults import CALENDARS, POLICIES
 from services.sla.domain.book import Book
 from services.sla.domain.calendar import calendar_of
-from services.sla.domain.definitions import check_reachable, policy_set_of
+from services.sla.domain.definitions import check_targets, policy_set_of
 from services.sla.domain.instants import FIRST_US
 from services.sla.domain.state import Clock
 from services.sla.domain.ticket import TicketClocks
@@ -166,9 +166,8 @@ def read_book(connection: Connection, known: Book) -> Book:
             else CalendarVersion(effective_us, calendar_of(document, number))
         )
         versions.setdefault(name, []).append(entry)
-    newest = {name: entries[-1].calendar for name, entries in versions.items()}
     sets = [
-        policy_set_of(document, version=number, effective_from_us=effective_us, calendars=newest)
+        policy_set_of(document, version=number, effective_from_us=effective_us, calendars=None)
         for number, effective_us, document in connection.execute(
             select(policies.c.version, policies.c.effective_from_us, policies.c.document).order_by(
                 policies.c.version
@@ -199,11 +198,17 @@ def put_policies(
     document: Sequence[Mapping[str, Any]],
     effective_from_us: int,
 ) -> Put:
-    """A new version of the whole list, unless the newest says the same and is in force by then.
-    Raises InvalidDefinition."""
+    """A new version of the whole list, unless the newest says the same and is in force by then. Raises
+    InvalidDefinition, also when a target could hardly be reached in a version of its calendar that is
+    in force then or later."""
     newest = {name: entries[-1].calendar for name, entries in book.calendars.items()}
     version = len(book.policy_sets) + 1
-    policy_set_of(document, version=version, effective_from_us=effective_from_us, calendars=newest)
+    made = policy_set_of(
+        document, version=version, effective_from_us=effective_from_us, calendars=newest
+    )
+    for line in book.timelines.values():
+        coming = [entry.calendar for entry in line.coming(effective_from_us)]
+        check_targets(made.policies, coming)
     p = policies.c
     query = select(p.document, p.effective_from_us).where(p.version == version - 1)
     if _is_so(connection, query, list(document), effective_from_us):
@@ -217,16 +222,14 @@ def put_calendar(
     connection: Connection, book: Book, document: Mapping[str, Any], effective_from_us: int
 ) -> Put:
     """A new version of one calendar, unless the newest says the same and is in force by then. Raises
-    InvalidDefinition, also when a target of the newest policies could hardly be reached in it."""
+    InvalidDefinition, also when a target of the policies that are in force then, or are to follow, could
+    hardly be reached in it. Clocks that older policies started go on all the same; one that cannot
+    become due any more is due at LAST_US."""
     name = str(document["id"])
     version = len(book.calendars.get(name, ())) + 1
     made = calendar_of(document, version)
-    newest = book.policy_sets[-1].policies if book.policy_sets else ()
-    for policy in newest:
-        for per_priority in policy.targets.values():
-            for target in per_priority.values():
-                if target.calendar == name:
-                    check_reachable(f"policy {policy.id!r}", target.target_us, made)
+    for policy_set in book.policies_from(effective_from_us):
+        check_targets(policy_set.policies, [made])
     c = calendars.c
     query = select(c.document, c.effective_from_us).where(c.name == name, c.version == version - 1)
     if _is_so(connection, query, dict(document), effective_from_us):

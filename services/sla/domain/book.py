@@ -56,6 +56,16 @@ class Book:
                 return version
         return None
 
+    def policies_from(self, at_us: int) -> tuple[PolicySet, ...]:
+        """The version in force at this instant, and each that is to follow it, ascending."""
+        found: list[PolicySet] = []
+        for version in reversed(self.policy_sets):
+            if not found or version.effective_from_us < found[-1].effective_from_us:
+                found.append(version)
+            if version.effective_from_us <= at_us:
+                break
+        return tuple(reversed(found))
+
     def targets_at(
         self, fields: Mapping[str, str], tags: Sequence[str], at_us: int
     ) -> dict[Metric, Terms]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from libs.events import Channel, Priority
@@ -42,9 +42,12 @@ def policy_set_of(
     *,
     version: int,
     effective_from_us: int,
-    calendars: Mapping[str, Calendar],
+    calendars: Mapping[str, Calendar] | None,
 ) -> PolicySet:
     """The list of policies that `definitions` describe.
+
+    `calendars` None: the definitions were accepted before. A calendar may since have come to be open so
+    rarely that a target could not be taken anew; what was accepted stays readable all the same.
 
     Raises InvalidDefinition (too_many_policies, duplicate_policy, unknown_condition, empty_condition,
     bad_condition, unsupported_metric, unknown_priority, empty_targets, bad_target, unknown_calendar,
@@ -61,7 +64,18 @@ def policy_set_of(
     return PolicySet(version, effective_from_us, policies)
 
 
-def check_reachable(name: str, target_us: int, calendar: Calendar) -> None:
+def check_targets(policies: Iterable[Policy], calendars: Iterable[Calendar]) -> None:
+    """Raises InvalidDefinition (unreachable_target) for the first target of these policies that one of
+    these calendars would spread over decades."""
+    for calendar in calendars:
+        for policy in policies:
+            for per_priority in policy.targets.values():
+                for target in per_priority.values():
+                    if target.calendar == calendar.name:
+                        _check_reachable(f"policy {policy.id!r}", target.target_us, calendar)
+
+
+def _check_reachable(name: str, target_us: int, calendar: Calendar) -> None:
     """Raises InvalidDefinition (unreachable_target) for a target that the calendar's few open hours
     would spread over decades."""
     if calendar.longest_us(target_us) > LONGEST_MAX_US:
@@ -72,7 +86,7 @@ def check_reachable(name: str, target_us: int, calendar: Calendar) -> None:
         )
 
 
-def _policy(definition: Mapping[str, Any], calendars: Mapping[str, Calendar]) -> Policy:
+def _policy(definition: Mapping[str, Any], calendars: Mapping[str, Calendar] | None) -> Policy:
     name = str(definition["id"])
     targets = {
         _metric(name, metric): _targets(name, metric, per_priority, calendars)
@@ -144,7 +158,7 @@ def _targets(
     policy: str,
     metric: str,
     per_priority: Mapping[str, Mapping[str, Any]],
-    calendars: Mapping[str, Calendar],
+    calendars: Mapping[str, Calendar] | None,
 ) -> dict[str, Target]:
     if not per_priority:
         raise InvalidDefinition(
@@ -167,20 +181,24 @@ def _priority(policy: str, priority: str) -> str:
         ) from error
 
 
-def _target(policy: str, target: Mapping[str, Any], calendars: Mapping[str, Calendar]) -> Target:
+def _target(
+    policy: str, target: Mapping[str, Any], calendars: Mapping[str, Calendar] | None
+) -> Target:
     seconds, name = target["target_s"], str(target["calendar"])
     if not 0 < seconds <= TARGET_MAX_S:
         raise InvalidDefinition(
             "bad_target",
             f"policy {policy!r}: a target must be 1 to {TARGET_MAX_S} seconds, not {seconds}",
         )
+    if calendars is None:
+        return Target(seconds * SECOND_US, name)
     calendar = calendars.get(name)
     if calendar is None:
         raise InvalidDefinition(
             "unknown_calendar",
             f"policy {policy!r}: there is no calendar {name!r}; put it to /v1/calendars first",
         )
-    check_reachable(f"policy {policy!r}", seconds * SECOND_US, calendar)
+    _check_reachable(f"policy {policy!r}", seconds * SECOND_US, calendar)
     return Target(seconds * SECOND_US, name)
 
 

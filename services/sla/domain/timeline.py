@@ -49,6 +49,11 @@ class Timeline:
     def version_at(self, at_us: int) -> int:
         return self.at(at_us).version
 
+    def coming(self, at_us: int) -> tuple[CalendarVersion, ...]:
+        """The version in force at this instant, and each that is to follow it, ascending."""
+        first = max(bisect_right(self._starts, at_us) - 1, 0)
+        return tuple(map(CalendarVersion, self._starts[first:], self._calendars[first:]))
+
     def parts(self, start_us: int, end_us: int) -> Iterator[tuple[int, int, Calendar]]:
         """The pieces of a span with the version that counts in each: start, end, calendar."""
         edges = [*self._starts[1:], end_us]
