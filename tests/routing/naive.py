@@ -107,12 +107,16 @@ class Naive:
         return min((max(agent.tiers) for agent in self.able(needs)), default=needs.tier)
 
     def kept(self, agent: Agent, needs: Needs) -> bool:
-        """Work waits that nobody plainer than this agent can do, while others can do this."""
+        """Work waits that this agent can be given, now or when holding less, and that nobody plainer
+        can do, while others can do this."""
         if not self.rules.keep_specialists or max(agent.tiers) <= self.lowest(needs):
             return False
-        others = [self.asked(work)[1] for work in self.waiting]
+        others = [self.asked(work)[1] for work in self.waiting if not self.declined(agent, work)]
         return any(
-            1 < max(agent.tiers) <= self.lowest(other) and not self.lacks_fit(agent, other)
+            1 < max(agent.tiers) <= self.lowest(other)
+            and not self.lacks_fit(agent, other)
+            and agent.capacity >= other.units
+            and "channel_full" not in self.lacks_room(agent, other)
             for other in others
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations, product
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -219,8 +220,8 @@ def test_a_specialist_gets_plain_work_once_the_work_of_specialists_has_gone() ->
     special = ticket("special", tier=2, channel=Channel.PHONE)
     rules = RoutingRules(weights={Channel.PHONE: 3})
     floor = floor_of(
-        rules, agents=[agent("x", 2, tiers=(1, 2)), agent("busy", 0)],
-        works=[special, ticket("plain")],
+        rules, agents=[agent("x", 3, tiers=(1, 2)), agent("busy", 0)],
+        works=[ticket("held", agent="x"), special, ticket("plain")],
     )  # fmt: skip
     assert settled(floor) == {}
     decision = floor.explain("plain", NOW)
@@ -229,6 +230,54 @@ def test_a_specialist_gets_plain_work_once_the_work_of_specialists_has_gone() ->
         "kept_for_specialists": 1,
         "no_capacity": 1,
     }
+    floor.put_work(replace(special, status=Status.SOLVED), NOW)
+    assert settled(floor) == {"plain": "x"}
+
+
+@pytest.mark.parametrize(
+    ("person", "work", "held"),
+    [
+        ({"capacity": 2}, {"channel": Channel.PHONE}, ()),
+        ({"channel_limits": {Channel.CHAT: 0}}, {"channel": Channel.CHAT}, ()),
+        ({"channel_limits": {Channel.CHAT: 1}}, {"channel": Channel.CHAT}, (Channel.CHAT,)),
+        ({}, {"declined": {"x": NOW + HOUR}}, ()),
+    ],
+    ids=["too_large", "never_that_channel", "channel_full", "declined"],
+)
+def test_no_specialist_is_kept_for_work_that_will_not_be_theirs(
+    person: dict[str, Any], work: dict[str, Any], held: tuple[Channel, ...]
+) -> None:
+    someone = agent("x", **{"capacity": 4, "tiers": (1, 2), **person})
+    floor = floor_of(
+        RoutingRules(weights={Channel.PHONE: 3}), agents=[someone, agent("busy", 0)],
+        works=[*(ticket("held", agent="x", channel=c) for c in held),
+               ticket("special", tier=2, **work), ticket("plain", channel=Channel.EMAIL)],
+    )  # fmt: skip
+    assert settled(floor) == {"plain": "x"}
+
+
+def test_a_specialist_whose_channel_fills_up_by_hand_gets_plain_work() -> None:
+    chat = ticket("special", tier=2, channel=Channel.CHAT)
+    x = agent("x", 3, tiers=(1, 2), channel_limits={Channel.CHAT: 1})
+    rules = RoutingRules(weights={Channel.CHAT: 3})
+    works = [ticket("held", agent="x"), chat, ticket("plain")]
+    floor = floor_of(rules, agents=[x, agent("busy", 0)], works=works)
+    assert settled(floor) == {}
+    floor.put_work(replace(ticket("by_hand", channel=Channel.CHAT), agent="x"), NOW)
+    floor.put_work(ticket("held", status=Status.SOLVED), NOW)
+    floor.put_agent(replace(x, capacity=4), NOW)
+    assert settled(floor) == {"plain": "x"}
+
+
+def test_who_declined_all_that_is_left_is_kept_no_more() -> None:
+    rules = RoutingRules(weights={Channel.PHONE: 2})
+    special = ticket("s1", tier=2, channel=Channel.PHONE)
+    works = [
+        ticket("held", agent="x"), special, ticket("plain"),
+        replace(special, id="s2", declined={"x": NOW + HOUR}),
+    ]  # fmt: skip
+    floor = floor_of(rules, agents=[agent("x", 2, tiers=(1, 2)), agent("busy", 0)], works=works)
+    assert settled(floor) == {}
     floor.put_work(replace(special, status=Status.SOLVED), NOW)
     assert settled(floor) == {"plain": "x"}
 

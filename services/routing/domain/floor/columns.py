@@ -147,6 +147,11 @@ class Columns:
         left = self._left.get(channel)
         return self._limited > 0 and left is not None and bool(left[place] <= 0)
 
+    def channel_open(self, places: Ints, channel: Channel) -> Flags | bool:
+        """For each of these places: True while another ticket of this channel may be held there."""
+        left = self._left.get(channel)
+        return True if not self._limited or left is None else left[places] > 0
+
     def id_order(self) -> Ints:
         """The place of each agent in the order of ids: what decides between equals."""
         if self._order_of != self.size:

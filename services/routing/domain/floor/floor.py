@@ -237,7 +237,8 @@ class Floor:
             held[use] = held.get(use, 0) + sign
             return
         self.columns.use(place, units, channel, sign)
-        if sign < 0:
+        if sign < 0 or self.columns.channel_full(place, channel):
+            # Whose channel is full is not kept any more for work of that channel.
             self._freed.add(place)
 
     def _line_up(self, work: Work, now_us: int) -> None:
@@ -279,9 +280,9 @@ class Floor:
         self._touched.add(kind)
 
     def _leave(self, ticket: Waiting) -> None:
-        """Out of its line. Those who were kept for the last of such work are free for other work."""
-        last = self.kinds.leave(ticket)
-        if last and self.rules.rules.keep_specialists and ticket.kind.lowest() > 1:
+        """Out of its line. Those who were kept for such work may be free for other work."""
+        given_back = self.kinds.leave(ticket)
+        if given_back and self.rules.rules.keep_specialists and ticket.kind.lowest() > 1:
             self._all = True
 
     def _give(

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from libs.events.base import Channel
 from services.routing.domain.floor.columns import Bits, Columns, Flags, Floats, Ints
 from services.routing.domain.floor.lines import Line, Waiting
 from services.routing.domain.needs import AskedSkill, Needs
@@ -67,8 +68,8 @@ class Kind:
         return self._lowest
 
     def specialists(self) -> Flags | None:
-        """By place: True for those who are able, and of whose tier or above it takes somebody; None
-        for what tier 1 can do."""
+        """By place: True for those who are able, now or when they hold less, and of whose tier or
+        above it takes somebody; None for what tier 1 can do."""
         self._look()
         return self._specialists
 
@@ -96,7 +97,9 @@ class Kind:
         self._lowest = int(tops.min()) if len(tops) else self.needs.tier
         self._specialists = None
         if self._lowest > 1:
-            self._specialists = (self.fit == 0) & (self._columns.top <= self._lowest)
+            columns = self._columns
+            ever = (self.fit == 0) & (columns.capacity >= self.needs.units)
+            self._specialists = ever & (columns.top <= self._lowest)
         self._version = self._columns.version
 
 
@@ -110,10 +113,13 @@ class Kinds:
         self._rules = rules
         self._columns = columns
         self.waiting: dict[Kind, None] = {}
+        self._declined: dict[Kind, None] = {}
+        """Those whose waiting tickets were all declined by somebody."""
         self._kinds: dict[Needs, Kind] = {}
         self._skills_version = columns.skills_version
         self._fits: tuple[list[Kind], Bits, Ints] | None = None
-        self._wanted: Ints = np.zeros(0, np.int64)
+        self._wanted: dict[Channel, Ints] = {}
+        """Channel → by place, of how many kinds that wait the agent is a specialist."""
         self._wanted_version = -1
         self._relaxed: dict[Needs, Kind | None] = {}
         self._overflow: dict[Needs, Kind | None] = {}
@@ -189,15 +195,18 @@ class Kinds:
     def stand(self, ticket: Waiting) -> None:
         """The ticket stands in the line of its kind from now on."""
         ticket.kind.line.put(ticket)
+        self._note_declined(ticket.kind)
         if ticket.kind not in self.waiting:
             self.waiting[ticket.kind] = None
             self._want(ticket.kind, 1)
 
     def leave(self, ticket: Waiting) -> bool:
-        """The ticket stands in its line no more. True when it was the last one there."""
+        """The ticket stands in its line no more. True when those who were kept for it may not be any
+        more: it was the last one there, or the last one that nobody had declined."""
         ticket.kind.line.remove(ticket.id)
+        self._note_declined(ticket.kind)
         if len(ticket.kind.line) or ticket.kind not in self.waiting:
-            return False
+            return ticket.kind.line.all_declined
         del self.waiting[ticket.kind]
         self._want(ticket.kind, -1)
         return True
@@ -216,20 +225,40 @@ class Kinds:
         able = fits[:, place] == 0
         return [kinds[row] for row in np.flatnonzero(able | able[helper]).tolist()]
 
-    def wanted(self) -> Ints:
-        """By place: how many kinds of work wait that this agent can do and nobody of a lower tier."""
-        if self._wanted_version != self._columns.version:
-            self._wanted_version = self._columns.version
-            self._wanted = np.zeros(len(self._columns.duty), np.int64)
+    def wanted(self, places: Ints, now_us: int) -> Flags:
+        """For each of these places: True when work waits that the agent there can be given, now or
+        with fewer units in use, and that nobody of a lower tier can do."""
+        columns = self._columns
+        if self._wanted_version != columns.version:
+            self._wanted_version = columns.version
+            self._wanted = {}
             for kind in self.waiting:
                 self._want(kind, 1)
-        return self._wanted
+        counts = {channel: wanted[places] for channel, wanted in self._wanted.items()}
+        for kind in self._declined:
+            specialists = kind.specialists()
+            if specialists is not None:
+                said_no = [columns.places.get(agent, -1) for agent in kind.line.said_no(now_us)]
+                counts[kind.needs.channel] -= specialists[places] & np.isin(places, said_no)
+        wanted: Flags = np.zeros(len(places), np.bool_)
+        for channel, count in counts.items():
+            wanted |= (count > 0) & columns.channel_open(places, channel)
+        return wanted
 
     def _want(self, kind: Kind, sign: int) -> None:
         if self._wanted_version == self._columns.version:
             specialists = kind.specialists()
             if specialists is not None:
-                self._wanted[specialists] += sign
+                channel = kind.needs.channel
+                if channel not in self._wanted:
+                    self._wanted[channel] = np.zeros(len(self._columns.duty), np.int64)
+                self._wanted[channel][specialists] += sign
+
+    def _note_declined(self, kind: Kind) -> None:
+        if kind.line.all_declined:
+            self._declined[kind] = None
+        else:
+            self._declined.pop(kind, None)
 
     def _make_overflow(self, kind: Kind) -> Kind | None:
         overflow = kind.queue.overflow

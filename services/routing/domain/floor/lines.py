@@ -43,6 +43,8 @@ class Line:
     def __init__(self) -> None:
         self._entries: dict[str, Waiting] = {}
         self._heap: list[tuple[int, str]] = []
+        self._declined = 0
+        self._said_no: tuple[int, frozenset[str]] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -50,12 +52,36 @@ class Line:
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self._entries.values())
 
+    @property
+    def all_declined(self) -> bool:
+        """True when tickets wait, and each was declined by at least one agent."""
+        return 0 < self._declined == len(self._entries)
+
+    def said_no(self, now_us: int) -> frozenset[str]:
+        """The agents who declined every ticket of the line and are not to be asked again yet."""
+        if self._said_no is None or self._said_no[0] != now_us:
+            agents: frozenset[str] | None = None
+            for ticket in self:
+                barred = {a for a, until in (ticket.declined or {}).items() if until > now_us}
+                agents = frozenset(barred) if agents is None else agents & barred
+                if not agents:
+                    break
+            self._said_no = (now_us, agents or frozenset())
+        return self._said_no[1]
+
     def put(self, ticket: Waiting) -> None:
+        self.remove(ticket.id)
+        self._said_no = None
+        self._declined += bool(ticket.declined)
         self._entries[ticket.id] = ticket
         heappush(self._heap, ticket.place)
 
     def remove(self, ticket_id: str) -> None:
-        self._entries.pop(ticket_id, None)
+        ticket = self._entries.pop(ticket_id, None)
+        if ticket is None:
+            return
+        self._said_no = None
+        self._declined -= bool(ticket.declined)
         if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = [ticket.place for ticket in self._entries.values()]
             heapify(self._heap)

@@ -3,7 +3,9 @@
 The rules, strongest first:
 
 1. Work that only higher tiers can do goes first, and while such work waits nobody who could do it is
-   given what a lower tier can do (`RoutingRules.keep_specialists`).
+   given what a lower tier can do (`RoutingRules.keep_specialists`). Could do it: is able to, has the
+   capacity for it when holding nothing, has not used up the limit of its channel, and has not
+   declined every such ticket a short time ago. Whoever lacks one of these is not kept for it.
 2. Tickets are served in the order of precedence and urgency: no ticket waits because an agent who
    could have taken it was given a later one.
 3. Among all ways to serve the same tickets, the one with the least cost is chosen: a linear
@@ -117,7 +119,9 @@ class Session:
         if not self._keep:
             return places[:0]
         higher = places[self._columns.top[places] > kind.lowest()]
-        kept: Ints = higher[self._kinds.wanted()[higher] > 0] if len(higher) else higher
+        if not len(higher):
+            return higher
+        kept: Ints = higher[self._kinds.wanted(higher, self._now_us)]
         return kept
 
     # ------------------------------------------------------------------------------ one batch
