@@ -170,7 +170,7 @@ def test_a_target_beyond_all_time_is_never_used_up(text: str) -> None:
     assert (told["id"], "never used up" in told["error"]) == ("q", True)
 
 
-@pytest.mark.parametrize("path", [("hours",), ("holidays",), ("tz",), ("pauses",)], ids=str)
+@pytest.mark.parametrize("path", [("hours",), ("holidays",), ("special_days",)], ids=str)
 def test_nesting_without_end_is_told_with_the_id(path: tuple[Any, ...]) -> None:
     told = json.loads(answer_line(mutated(path, "[" * 100_000 + "]" * 100_000, "due"))[0])
     assert told == {"id": "q", "error": "the line is nested too deeply"}
