@@ -37,7 +37,9 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {
         "cli.importing.commands:app", "Bring the history of another system in, with its own times."
     ),
     "tickets": Subcommand("cli.tickets:app", "List tickets, show one now or then, its history."),
-    "routing": Subcommand("cli.routing:app", "Agents and rules: list, show, load, check."),
+    "routing": Subcommand(
+        "cli.routing:app", "Agents, rules, offers; why a ticket waits; simulate."
+    ),
     "verify": Subcommand("cli.verify:verify", "Check the invariants, with figures."),
     "rebuild": Subcommand("cli.rebuild:app", "Make read models anew from the topics."),
     "export": Subcommand("cli.export:app", "The stream as Parquet files, for data teams."),

@@ -27,7 +27,7 @@ STATES: Final = {
     "reserved": "is given to {agent}; intake has not confirmed it yet (asked again at {until})",
     "refused": "waits: intake refused the last assignment; it is tried again at {until}",
     "held": "is held by {agent}",
-    "not_eligible": "needs no agent now",
+    "not_eligible": "needs no agent now: it is {because}",
 }
 VERDICTS: Final = {
     "retired": "has left",
@@ -80,7 +80,8 @@ def _show_ticket(found: Mapping[str, Any]) -> None:
     from libs.events.routing_text import needs_text
 
     agent = f"agent {found['agent']}" if found["agent"] else "an agent"
-    state = STATES[found["state"]].format(agent=agent, until=_time(found["until"]))
+    because = str(found["because"]).replace("_", " ")
+    state = STATES[found["state"]].format(agent=agent, until=_time(found["until"]), because=because)
     facts: list[tuple[str, object]] = [
         ("ticket", f"#{found['number']}  {found['ticket_id']}"),
         ("state", state),

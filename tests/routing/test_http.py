@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.events import Status
 from libs.runtime.http import create_http_app
 from services.routing.api import create_router
 from services.routing.app import build
@@ -171,6 +172,24 @@ async def test_the_queue_says_why_and_the_decisions_say_who(
     assert (told["state"], told["decisions"][0]["outcome"]) == ("waiting", "nobody")
     house.answer()
     assert (await http.get(f"/v1/decisions/{T1}")).json()["state"] == "held"
+    house.intake.status(T1, Status.SOLVED)
+    house.deliver()
+    told = (await http.get(f"/v1/decisions/{T1}")).json()
+    assert (told["state"], told["because"]) == ("not_eligible", "solved")
+
+
+async def test_answers_are_true_of_the_instant_at_which_they_are_asked_for(
+    http: httpx.AsyncClient, house: House
+) -> None:
+    leave = {**LEAVE, "start": "2026-03-02T09:10:00Z"}
+    await http.post("/v1/agents", json=ANA | {"capacity": 0, "out_of_office": [leave]})
+    await http.put("/v1/agents/ana/presence", json={"presence": "online"})
+    house.ticket(T1, category="vpn")
+    told = (await http.get(f"/v1/decisions/{T1}")).json()
+    assert told["now"]["reasons"] == [{"reason": "no_capacity", "agents": 1}]
+    house.clock.advance(900)
+    told = (await http.get(f"/v1/decisions/{T1}")).json()
+    assert told["now"]["reasons"] == [{"reason": "out_of_office", "agents": 1}]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +207,7 @@ async def test_the_queue_says_why_and_the_decisions_say_who(
         {"id": "a/b"},
         {"id": "new\nline"},
         {"id": ""},
+        {"id": "ana "},
         {"load": 0},
         {"name": None},
         {"channel_limits": {"chat": -1}},

@@ -31,10 +31,10 @@ from services.routing.domain.agent import Agent
 from services.routing.domain.agent_commands import AgentCommand, SetPresence
 from services.routing.domain.floor import Floor
 from services.routing.domain.rules import RoutingRules, VersionedRules
-from services.routing.domain.work import Work
+from services.routing.domain.work import Asked, Work
 from services.routing.notify import Notifications
 from services.routing.store import offers as offers_
-from services.routing.store.hearing import hear
+from services.routing.store.hearing import ask_again, hear
 from services.routing.store.memory import Memory
 from services.routing.store.rules import current_rules, declare_rules, put_rules
 from services.routing.store.step import ACTOR, Cause, Step
@@ -227,6 +227,7 @@ class Desk:
                 step.causes.setdefault(work.id, step.other)
             elif work.reservation is not None and work.reservation.until <= step.now:
                 self._unanswered(step, work)
+            self._not_done(step, ticket_id)
         for agent_id in sorted(due.away):
             agent = step.floor.columns.get(agent_id)
             reason = step.floor.overdue_away(agent, step.now) if agent else None
@@ -263,6 +264,16 @@ class Desk:
         until = self._later(self.timing.answer_s, asked.asks)
         step.ask_again(work, agent, asked, cause, until)
 
+    def _not_done(self, step: Step, ticket_id: str) -> None:
+        """Intake was asked to take the ticket back or to escalate it, and nothing has come of it."""
+        for name in ("taking_back", "escalating"):
+            work = step.works[ticket_id]
+            asked: Asked | None = getattr(work, name)
+            if asked is not None and asked.until <= step.now:
+                cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
+                until = self._later(self.timing.answer_s, asked.asks)
+                ask_again(step, work, asked, cause, until)
+
     def _missed_too_often(self, step: Step, agent: Agent) -> bool:
         limit = step.floor.rules.rules.offers.misses_to_away
         return agent.presence == "online" and 0 < limit <= step.misses(agent.id)
@@ -270,15 +281,13 @@ class Desk:
     # --------------------------------------------------------------------------------- reading
 
     def looking(self, query: Callable[[Connection, Floor, datetime], T]) -> Callable[..., T]:
-        """A transaction that only looks at the floor as it is now: for whoever asks why."""
+        """A transaction for whoever asks why: what time has brought is done first, so that the
+        answer is true of this instant."""
 
-        def look(connection: Connection, _: Outgoing) -> T:
-            floor, _revision = self._memory.current(connection)
-            try:
-                answer = query(connection, floor, self.clock.now())
-            finally:
-                self._memory.keep(connection, floor, changed=False)
-            return answer
+        def look(connection: Connection, outgoing: Outgoing) -> T:
+            with self._step(connection, outgoing, Cause("sweep", "question")) as step:
+                pass
+            return query(connection, step.floor, step.now)
 
         return look
 

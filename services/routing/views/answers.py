@@ -52,12 +52,12 @@ def queue_view(
 
 
 def lines_view(floor: Floor, now: datetime) -> dict[str, Any]:
-    """The queues with depth, oldest wait and reasons, kind of needs by kind of needs; and the totals
-    of those on duty."""
+    """The queues with depth, oldest wait and reasons (those of the ticket to be served next), kind of
+    needs by kind of needs."""
     lines = []
     for kind in floor.lines():
         oldest = min(kind.line, key=lambda ticket: (ticket.eligible_us, ticket.id))
-        decision = floor.decide_for(kind, now)
+        decision = floor.explain_line(kind, now)
         lines.append(
             {
                 "queue": kind.queue.name,
@@ -104,6 +104,7 @@ def decisions_view(
         "ticket_id": ticket_id,
         "number": work.number,
         "state": _state(work),
+        "because": _because(work),
         "agent": asked.agent if asked else work.agent,
         "until": asked.until if asked else work.retry_at,
         "now": _now(floor, now, work),
@@ -211,6 +212,16 @@ def _waiting(work: Work, ticket: Waiting, decision: Decision) -> dict[str, Any]:
         "due": work.due,
         **_asked(ticket, decision),
     }
+
+
+def _because(work: Work) -> str | None:
+    """Why the ticket may be given to nobody: merged, imported, or its status; None when it may, or
+    when somebody has it."""
+    if work.eligible or work.holder is not None:
+        return None
+    if work.merged:
+        return "merged"
+    return work.status.value if work.live else "imported"
 
 
 def _state(work: Work) -> str:
