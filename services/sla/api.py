@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,10 +20,12 @@ from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 from services.sla import views
 from services.sla.bodies import CalendarsBody, PoliciesBody
+from services.sla.domain.book import Book
 from services.sla.domain.errors import InvalidDefinition
 from services.sla.domain.holidays import (
     YEARS_AHEAD,
     YEARS_BACK,
+    has_upload,
     resolved,
     uploads_of,
     with_upload,
@@ -33,6 +36,7 @@ from services.sla.domain.instants import to_us
 from services.sla.store import (
     Books,
     Put,
+    change_calendar,
     lock_definitions,
     newest_calendar,
     put_calendar,
@@ -47,6 +51,7 @@ def create_router(
     router = APIRouter(tags=["sla"], route_class=LeanRoute)
     _policies(router, store, clock, books)
     _calendars(router, store, clock, books, edited)
+    _holidays(router, store, clock, books, edited)
     return router
 
 
@@ -152,9 +157,18 @@ def _calendars(
         edited()
         return json_response({"calendars": answer})
 
+
+def _holidays(
+    router: APIRouter,
+    store: ServiceStore,
+    clock: Clock,
+    books: Books,
+    edited: Callable[[], None],
+) -> None:
     @router.put(
         "/v1/calendars/{name}/holidays/{source}",  # noqa: FAST003 - LeanRoute reads them itself
-        summary="The holidays of an iCalendar file, in place of what this source gave before.",
+        summary="The holidays of an iCalendar file, in place of what this source gave before: from now on,"
+        " in scheduled versions too.",
         openapi_extra={"requestBody": {"content": {"text/calendar": {}}, "required": True}},
     )
     async def upload_holidays(request: Request) -> Response:
@@ -165,12 +179,10 @@ def _calendars(
 
         def change(connection: Connection, _outgoing: Outgoing) -> Put:
             lock_definitions(connection)
-            document = newest_calendar(connection, name)
-            if document is None:
-                raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
+            book = _with_calendar(books.read(connection), name)
             dates = holidays_of_ical(data, now.year - YEARS_BACK, now.year + YEARS_AHEAD)
-            changed = with_upload(document, source, dates)
-            return put_calendar(connection, books.read(connection), changed, effective_us)
+            edit = partial(with_upload, name=source, dates=dates)
+            return change_calendar(connection, book, name, edit, effective_us)
 
         put: Put = await _put(store, change)
         edited()
@@ -178,7 +190,8 @@ def _calendars(
 
     @router.delete(
         "/v1/calendars/{name}/holidays/{source}",  # noqa: FAST003
-        summary="A version of the calendar without the holidays that this source gave.",
+        summary="The calendar without the holidays that this source gave: from now on, in scheduled"
+        " versions too.",
     )
     async def take_holidays_back(request: Request) -> Response:
         name, source = request.path_params["name"], request.path_params["source"]
@@ -186,15 +199,31 @@ def _calendars(
 
         def change(connection: Connection, _outgoing: Outgoing) -> Put:
             lock_definitions(connection)
-            document = newest_calendar(connection, name)
-            if document is None:
-                raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
-            changed = without_upload(document, source)
-            return put_calendar(connection, books.read(connection), changed, effective_us)
+            book = _with_calendar(books.read(connection), name)
+            found = False
+
+            def edit(document: dict[str, Any]) -> dict[str, Any]:
+                nonlocal found
+                if not has_upload(document, source):
+                    return document
+                found = True
+                return without_upload(document, source)
+
+            put = change_calendar(connection, book, name, edit, effective_us)
+            if not found:
+                detail = f"calendar {name!r} has no holidays from {source!r}"
+                raise Rejected("unknown_source", detail, status=404)
+            return put
 
         put: Put = await _put(store, change)
         edited()
         return json_response({"id": name, "version": put.version, "changed": put.made})
+
+
+def _with_calendar(book: Book, name: str) -> Book:
+    if name not in book.calendars:
+        raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
+    return book
 
 
 async def _put(store: ServiceStore, change: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -242,6 +242,35 @@ def put_calendar(
     }
     connection.execute(insert(calendars), row)
     return Put(version, made=True)
+
+
+def change_calendar(
+    connection: Connection,
+    book: Book,
+    name: str,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    effective_from_us: int,
+) -> Put:
+    """The same change to the version that is in force at an instant, and to each that is to follow it:
+    new versions, of which those that follow keep their own instants. Returns the first that was made,
+    else the one in force. Raises InvalidDefinition, and LookupError for an unknown calendar."""
+    c = calendars.c
+    puts: list[Put] = []
+    for start_us, calendar in book.timelines[name].coming(effective_from_us):
+        query = select(c.document).where(c.name == name, c.version == calendar.version)
+        document = connection.execute(query).scalar_one()
+        changed = change(document)
+        if changed == document and not any(put.made for put in puts):
+            puts.append(Put(calendar.version, made=False))
+            continue
+        # A new version takes the place of all that were to follow it, so these are put again.
+        at_us = max(start_us, effective_from_us)
+        puts.append(put_calendar(connection, book, changed, at_us))
+        if puts[-1].made:
+            entry = CalendarVersion(at_us, calendar_of(changed, puts[-1].version))
+            versions = {**book.calendars, name: (*book.calendars[name], entry)}
+            book = Book(book.policy_sets, versions, book.tzdata)
+    return next((put for put in puts if put.made), puts[0])
 
 
 def newest_calendar(connection: Connection, name: str) -> dict[str, Any] | None:

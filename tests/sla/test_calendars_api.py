@@ -87,6 +87,38 @@ async def test_an_uploaded_file_makes_a_version_and_outlives_an_edit(
     assert open_hours(bench, "2026-06-10") == 8
 
 
+async def test_holidays_come_at_once_and_a_scheduled_version_when_it_was_to(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    await put(client)
+    later = {"id": "desk", "zone": "Europe/Berlin", "hours": {"mon": [["09:00", "10:00"]]}}
+    monday = "2026-06-15T00:00:00+02:00"
+    body = {"calendars": [later], "effective_from": monday}
+    assert (await client.put("/v1/calendars", json=body)).status_code == 200
+    closed = ical(
+        "DTSTART;VALUE=DATE:20260610 | SUMMARY:Plant closed",
+        "DTSTART;VALUE=DATE:20260622 | SUMMARY:Plant closed",
+    )
+
+    def hours(*days: str) -> list[float]:
+        line = bench.read(bench.books.read).timelines["desk"]
+        starts = [to_us(datetime.fromisoformat(f"2026-06-{day}T00:00:00+02:00")) for day in days]
+        return [line.elapsed_us(us, us + 86_400_000_000) / 3_600_000_000 for us in starts]
+
+    place = "/v1/calendars/desk/holidays/plant.ics"
+    answer = await client.put(place, content=closed, headers=FILE)
+    assert answer.json() == {"id": "desk", "version": 3, "changed": True}
+    assert hours("09", "10", "15", "16", "22", "29") == [8, 0, 1, 0, 0, 1]
+    again = await client.put(place, content=closed, headers=FILE)
+    assert again.json()["changed"] is False
+    assert (await client.delete(place)).json()["version"] == 5
+    assert hours("09", "10", "15", "16", "22", "29") == [8, 8, 1, 0, 1, 1]
+    assert (await newest(client))["version"] == 6
+    gone = await client.delete(place)
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_source")
+    assert (await newest(client))["version"] == 6
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [

@@ -78,6 +78,11 @@ def without_upload(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**document, "resolved_holidays": others}
 
 
+def has_upload(document: Mapping[str, Any], name: str) -> bool:
+    """Whether something was uploaded under this name."""
+    return any(source["source"] == f"{UPLOAD}{name}" for source in uploads_of(document))
+
+
 def uploads_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sources in a stored document that were uploaded."""
     return [
