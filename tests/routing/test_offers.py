@@ -8,11 +8,12 @@ import pytest
 
 from libs.events import Status
 from libs.events.agent import Skill
-from libs.events.routing import OfferEnded
+from libs.events.routing import OfferEnded, WaitReasonsChanged
 from libs.events.ticket import CategoryChanged
 from libs.runtime.errors import Rejected
 from services.routing.domain.agent import RetireAgent, SetPresence
 from services.routing.domain.rules import Offers, QueueRule, RoutingRules
+from services.routing.views.answers import lines_view
 from tests.routing.house import T1, T2, House, agent_of
 
 RULES = RoutingRules(
@@ -113,6 +114,19 @@ def test_who_declines_is_passed_over_and_asked_again_after_the_pause(house: Hous
     assert len(house.offers("ana")) == 1
 
 
+def test_a_line_whose_first_ticket_everybody_declined_says_so(house: House) -> None:
+    house.agent("ana")
+    house.ticket(T1)
+    house.reply(house.offers("ana")[0], "declined")
+    house.sweep()
+    house.commands()
+    told = [fact for fact in house.facts if isinstance(fact, WaitReasonsChanged)]
+    assert [[c.reason for c in fact.reasons] for fact in told] == [["declined"]]
+    view = house.desk.looking(lambda _, floor, now: lines_view(floor, now))
+    answer, _ = house.store.write_now(view)
+    assert answer["lines"][0]["reasons"] == [{"reason": "declined", "agents": 1}]
+
+
 def test_who_declined_one_is_offered_another(house: House) -> None:
     house.agent("ana", 1)
     house.ticket(T1)
@@ -156,8 +170,7 @@ def test_who_went_home_with_an_offer_open_stays_offline(house: House) -> None:
     assert agent.presence == "offline"
 
 
-def test_who_left_the_house_with_an_offer_open_stops_nobody(house: House) -> None:
-    house.put_rules(RULES.model_copy(update={"offers": Offers(timeout_s=30, misses_to_away=1)}))
+def test_the_offer_of_one_who_leaves_the_house_goes_to_the_next(house: House) -> None:
     house.agent("ana", 2)
     house.agent("luis", 1)
     house.ticket(T1)
@@ -165,10 +178,11 @@ def test_who_left_the_house_with_an_offer_open_stops_nobody(house: House) -> Non
     house.change("ana", RetireAgent())
     with pytest.raises(Rejected) as refused:
         house.reply(offer, "accepted")
-    assert refused.value.code == "agent_retired"
+    assert refused.value.code == "offer_ended"
+    assert [o.ticket_id for o in house.offers("luis")] == [T1]
     house.clock.advance(30)
     house.sweep()
-    assert [o.ticket_id for o in house.offers("luis")] == [T1]
+    assert ended(house)[-1] == ("luis", "timed_out")
 
 
 @pytest.mark.parametrize("how", ["solved", "assigned", "to_ana"])
