@@ -195,3 +195,30 @@ def test_the_id_of_a_bad_line_is_told_where_it_can_be_read(line: bytes, id_: obj
     answer = answered(line)
     assert answer["id"] == id_
     assert answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "special_days", "words"),
+    [
+        ('{"mon": [["09:00", "10:00"]], "tue": [], "mon": []}', "null", "hours: 'mon' is there"),
+        ('{"mon": [["09:00", "10:00"]], "\\u006don": []}', "null", "hours: 'mon' is there"),
+        (
+            '{"mon": [["09:00", "10:00"]]}',
+            '{"2026-06-01": [], "2026-06-01": [["09:00", "10:00"]]}',
+            "special_days: '2026-06-01' is there",
+        ),
+    ],
+)
+def test_a_day_that_is_there_twice_is_refused(hours: str, special_days: str, words: str) -> None:
+    answer = answered(
+        f'{{"id": 1, "kind": "due", "tz": "UTC", "hours": {hours}, "target_s": 1,'
+        f' "special_days": {special_days}, "start": "2026-06-01T07:00:00Z"}}'
+    )
+    assert (answer["id"], words in answer["error"]) == (1, True), answer
+
+
+def test_an_error_quotes_no_more_than_the_beginning_of_a_long_text() -> None:
+    told = ask(target_s=1, tz="x" * 10**6)["error"]
+    assert "is not a time zone" in told
+    assert len(told) < 200
+    assert len(ask(target_s=1, kind="x" * 10**6)["error"]) <= 301

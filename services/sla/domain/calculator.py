@@ -11,6 +11,7 @@ docs/guides/business-time.md says what each field means and how every odd case i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -194,9 +195,15 @@ def _calendar_of(zone: str | None, hours: bytes, holidays: bytes, special_days: 
 
 def _part(name: str, decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
     try:
-        return decoder.decode(text)
+        found = decoder.decode(text)
     except msgspec.ValidationError as error:
         raise Refused(_where(error, name)) from error
+    if isinstance(found, dict):
+        keys: list[str] = [key for key, _ in json.loads(text, object_pairs_hook=list)]
+        if len(keys) > len(found):
+            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            raise Refused(f"{name}: {twice[:100]!r} is there twice")
+    return found
 
 
 def _error(line: bytes, message: str) -> bytes:

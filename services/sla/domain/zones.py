@@ -23,6 +23,8 @@ BLOCK_US: Final = 364 * DAY_US
 STEP_US: Final = 4 * DAY_US
 """How far apart the offset is looked at. A change and its reversal between two looks would be missed;
 the closest in the whole database are 6.9 days apart (Gaza, Brazil), which a test watches."""
+SHOWN_MAX: Final = 100
+"""Characters of a name that is no zone that are told and compared."""
 
 Piece = tuple[int, int, int]
 """A span of instants throughout which the zone has one offset: start, end, offset; all in µs."""
@@ -79,11 +81,12 @@ def zone_of(name: str) -> Zone:
     """The zone of this IANA name. Raises InvalidDefinition (unknown_zone)."""
     known = zone_names()
     if name not in known:
-        near = get_close_matches(name[:100], known, n=1)
+        shown = name if len(name) <= SHOWN_MAX else f"{name[:SHOWN_MAX]}…"
+        near = get_close_matches(name[:SHOWN_MAX], known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InvalidDefinition(
             "unknown_zone",
-            f"{name!r} is not a time zone; write one like Europe/Madrid or UTC{hint}",
+            f"{shown!r} is not a time zone; write one like Europe/Madrid or UTC{hint}",
         )
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as rules:
         return Zone(name, ZoneInfo.from_file(rules, key=name))
