@@ -57,7 +57,7 @@ class Naive:
         return needs if self.able(needs) else self._widened(queue, needs)
 
     def _widened(self, queue: QueueRule, needs: Needs) -> Needs:
-        if queue.overflow is None or not needs.groups:
+        if queue.overflow is None or needs.groups != (queue.group,):
             return needs
         more = tuple(g for g in queue.overflow.groups if g not in needs.groups)
         return replace(needs, groups=needs.groups + more)

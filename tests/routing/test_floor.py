@@ -18,7 +18,7 @@ from libs.events import Priority, Status
 from libs.events.base import Channel
 from services.routing.domain import Agent, Work
 from services.routing.domain.floor import Floor
-from services.routing.domain.rules import QueueRule, RoutingRules, Strategy
+from services.routing.domain.rules import Overflow, QueueRule, RoutingRules, Strategy
 from tests.routing.floors import (
     EARLY,
     FEATURES,
@@ -280,6 +280,18 @@ def test_who_declined_all_that_is_left_is_kept_no_more() -> None:
     assert settled(floor) == {}
     floor.put_work(replace(special, status=Status.SOLVED), NOW)
     assert settled(floor) == {"plain": "x"}
+
+
+# ------------------------------------------------------------------------------------- overflow
+
+
+def test_a_group_given_by_hand_is_not_widened_by_the_overflow() -> None:
+    queue = QueueRule(name="q", group="front", overflow=Overflow(groups=("back",), after_s=10))
+    works = [ticket("own", -60), ticket("by_hand", -60, group="night")]
+    helper = agent("b", 2, groups=("back",))
+    assert settled(floor_of(RoutingRules(queues=(queue,)), agents=[helper], works=works)) == {
+        "own": "b"
+    }
 
 
 # ---------------------------------------------------------------------------------------- order

@@ -21,7 +21,8 @@ class Kind:
 
     `relaxed` is the kind that a ticket becomes after `relaxed_after_us` of waiting: without its
     least important optional skills. `overflow` is the kind that it becomes after `overflow_after_us`
-    of waiting, and whose agents also serve it while nobody on duty is able to.
+    of waiting, and whose agents also serve it while nobody on duty is able to; a ticket that was put
+    into another group than the queue's has none.
     """
 
     def __init__(
@@ -262,8 +263,8 @@ class Kinds:
 
     def _make_overflow(self, kind: Kind) -> Kind | None:
         overflow = kind.queue.overflow
-        if overflow is None or not kind.needs.groups:
-            return None
+        if overflow is None or kind.needs.groups != (kind.queue.group,):
+            return None  # a group that the ticket was given by hand binds
         more = tuple(group for group in overflow.groups if group not in kind.needs.groups)
         if not more:
             return None
