@@ -1,4 +1,8 @@
-"""Why tickets wait, told anew whenever the answer changes: kind by kind, not ticket by ticket."""
+"""Why tickets wait, told anew whenever the answer changes: kind by kind, not ticket by ticket.
+
+The reasons of a line are those of its first ticket, declines included: it is the one to be served
+next.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ def tell_wait_reasons(step: Step) -> int:
     told = step.tables.told_reasons(step.connection)
     rows = []
     for kind in step.floor.lines():
-        decision = step.floor.decide_for(kind, step.now)
+        decision = step.floor.explain_line(kind, step.now)
         before = told.pop(kind.key, None)
         if before is None or before[0] != decision.reasons:
             rows.append(_row(step, kind.needs, (kind, decision)))

@@ -83,6 +83,9 @@ class Floor:
         self._count(work)
         if work.reservation is not None:
             self._at(work.reservation.until, "answer", work.id)
+        for asked in (work.taking_back, work.escalating):
+            if asked is not None:
+                self._at(asked.until, "answer", work.id)
         if work.retry_at is not None:
             self._at(work.retry_at, "retry", work.id)
         self._line_up(work, micros(now))
@@ -135,6 +138,12 @@ class Floor:
         now_us = micros(now)
         session = self._session(now_us)
         return self.explainer.decision(ticket.kind, session, now_us / SECOND_US, ticket, None)
+
+    def explain_line(self, kind: Kind, now: datetime) -> Decision:
+        """Why the first ticket of this line waits, as of now."""
+        first = kind.line.first()
+        now_us = micros(now)
+        return self.explainer.decision(kind, self._session(now_us), now_us / SECOND_US, first, None)
 
     def decide_for(self, kind: Kind, now: datetime) -> Decision:
         """Why tickets of this kind wait, as of now."""
