@@ -99,7 +99,9 @@ class TicketTakenBack(Event):
 
     ticket_id: Word
     agent: Word
-    reason: Literal["out_of_office", "offline", "retired", "unavailable", "escalated", "sla"]
+    reason: Literal[
+        "out_of_office", "offline", "retired", "unavailable", "escalated", "needs_changed", "sla"
+    ]
     command_id: Word
 
 

@@ -89,6 +89,7 @@ TAKEN_BACK: Final[Mapping[str, str]] = {
     "retired": "the agent has left",
     "unavailable": "the agent is not available",
     "escalated": "the agent does not work in the tier it was escalated to",
+    "needs_changed": "it needs something else since it was asked for",
     "sla": "an SLA target is at risk",
 }
 

@@ -140,6 +140,8 @@ class Intake:
                 self.record(ticket.id, fact, actor=asked.actor)
         elif isinstance(command, EscalateTicket) and ticket.tier < 3:
             tier = command.tier or ticket.tier + 1
+            if tier <= ticket.tier:
+                return
             raised = Escalated(tier=tier, previous_tier=ticket.tier, cause=command.cause)
             self.record(ticket.id, raised, actor=asked.actor)
 

@@ -8,8 +8,8 @@ and has not answered yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from libs.events import EventEnvelope, sla, ticket
@@ -19,6 +19,10 @@ WORKING: Final = frozenset({Status.NEW, Status.OPEN})
 """The statuses in which a ticket uses its agent's capacity, and may be given to one."""
 
 SETTLED: Final = frozenset({Status.SOLVED, Status.CLOSED})
+
+TAKE_BACKS_MAX: Final = 3
+TAKE_BACKS_WITHIN: Final = timedelta(hours=1)
+"""So often a ticket may be taken back in so much time because it does not suit its agent."""
 
 ROUTER: Final = "service:routing"
 """The actor of routing's own commands."""
@@ -47,6 +51,18 @@ class Reservation:
     kind: Literal["assign", "offer"] = "assign"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Intake was asked by the command `command_id` to take the ticket from `agent`, or to escalate
+    it, for this `reason`. It is asked again at `until`; `asks` counts the commands sent."""
+
+    command_id: str
+    until: datetime
+    reason: str
+    agent: str | None = None
+    asks: int = 1
+
+
 @dataclass(frozen=True)
 class Work:
     """`eligible_since` is when the ticket could first be given to an agent (business time); it is
@@ -56,9 +72,11 @@ class Work:
     `last_agent` held it last, and not by mistake: a ticket that routing took back has none.
     `hand_overs` counts the changes from one agent to another since the ticket was last solved,
     those by way of the queue included; `limit_told`, that count when the limit was last told of.
-    `solved_by` is the agent who solved it. `taken_back_from`: intake was asked to take it back from
-    this agent, and has not answered yet. `declined`: agents who said no, and until when they are
+    `solved_by` is the agent who solved it. `declined`: agents who said no, and until when they are
     not asked again. `dues`: metric → due time of each clock that runs.
+
+    `escalated`: since its agent got it. `taking_back`, `escalating`: intake was asked for that, and
+    has not done it yet. `take_backs`: when it was taken back lately, since it was last solved.
 
     `retry_at`: not to be offered before this instant, because intake refused the last command and
     the event that explains why has not arrived. `refusals` counts such refusals in a row.
@@ -92,7 +110,10 @@ class Work:
     hand_overs: int = 0
     limit_told: int = 0
     solved_by: str | None = None
-    taken_back_from: str | None = None
+    escalated: bool = False
+    taking_back: Asked | None = None
+    escalating: Asked | None = None
+    take_backs: tuple[datetime, ...] = ()
     declined: Mapping[str, datetime] = field(default_factory=dict)
     dues: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -152,7 +173,8 @@ def evolve(state: Work | None, envelope: EventEnvelope) -> Work | None:
 def evolve_clock(state: Work | None, event: sla.ClockEvent) -> Work | None:
     """The ticket after one of its clocks changed, or None when nothing follows from that.
 
-    A clock that runs tells when it is due; one that ended or pauses does not.
+    A clock that runs tells when it is due; one that ended or pauses does not. A warning changes
+    nothing, but why the ticket waits is looked at once more.
     """
     if not event.live:
         return None
@@ -161,7 +183,10 @@ def evolve_clock(state: Work | None, event: sla.ClockEvent) -> Work | None:
     due: datetime | None = getattr(event, "due", None)
     if due is not None and not isinstance(event, sla.ClockSatisfied):
         dues[event.metric] = due
-    return None if dues == before.dues else _copy(before, {"dues": dues})
+    if dues != before.dues:
+        return _copy(before, {"dues": dues})
+    warned = isinstance(event, sla.SlaWarning | sla.SlaBreached)
+    return before if warned and before.waiting else None
 
 
 def concerns(event: object) -> bool:
@@ -177,9 +202,14 @@ def reserve(state: Work, reservation: Reservation) -> Work:
 def refuse(state: Work, command_id: str, retry_at: datetime) -> Work | None:
     """The ticket after intake refused the command, or None when nothing follows from that.
 
+    A refused escalation is over. Whether the ticket is to be taken back is asked anew at `retry_at`.
     While the ticket still looks eligible it stays out of the queue until `retry_at`: whatever made
     intake refuse is on its way as an event, and asking at once would only be refused again.
     """
+    if state.escalating is not None and state.escalating.command_id == command_id:
+        return escalate(state, None)
+    if state.taking_back is not None and state.taking_back.command_id == command_id:
+        return take_back(state, replace(state.taking_back, until=retry_at))
     asked = state.reservation
     if asked is None or asked.command_id != command_id:
         return None
@@ -210,9 +240,30 @@ def remember(state: Work, reasons: str) -> Work:
     return _copy(state, {"reasons": reasons})
 
 
-def take_back(state: Work) -> Work:
-    """The ticket after intake was asked to take it back from its agent."""
-    return _copy(state, {"taken_back_from": state.agent})
+def take_back(state: Work, asked: Asked | None) -> Work:
+    """The ticket after intake was asked to take it back from its agent (None: no longer)."""
+    return _copy(state, {"taking_back": asked})
+
+
+def taken_back_lately(state: Work, now: datetime) -> tuple[datetime, ...]:
+    """When the ticket was taken back, as far as it still counts."""
+    return tuple(at for at in state.take_backs if at > now - TAKE_BACKS_WITHIN)
+
+
+def count_take_back(state: Work, now: datetime) -> Work:
+    """The ticket after one more take-back; the one above the limit stands for telling the leads."""
+    return _copy(state, {"take_backs": (*taken_back_lately(state, now), now)})
+
+
+def escalate(state: Work, asked: Asked | None) -> Work:
+    """The ticket after intake was asked to escalate it (None: no longer)."""
+    return _copy(state, {"escalating": asked})
+
+
+def in_group(state: Work, before: Work | None) -> Work:
+    """The ticket in the group that it was in before."""
+    group = before.group if before is not None else None
+    return state if state.group == group else _copy(state, {"group": group})
 
 
 def told_limit(state: Work) -> Work:
@@ -248,7 +299,13 @@ def _created(_: Work, e: ticket.TicketCreated, _at: EventEnvelope) -> Changes:
 
 
 def _assigned(s: Work, e: ticket.Assigned, _at: EventEnvelope) -> Changes:
-    changes: Changes = {"group": e.group, "agent": e.agent, "refusals": 0, "taken_back_from": None}
+    changes: Changes = {
+        "group": e.group,
+        "agent": e.agent,
+        "refusals": 0,
+        "taking_back": None,
+        "escalated": False,
+    }
     if e.agent is not None:
         changes["reasons"] = ""
         changes["last_agent"] = e.agent
@@ -266,9 +323,9 @@ def _assigned(s: Work, e: ticket.Assigned, _at: EventEnvelope) -> Changes:
     return changes
 
 
-def _unassigned(s: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
-    changes: Changes = {"group": None, "agent": None, "taken_back_from": None}
-    if s.taken_back_from is not None and at.actor == ROUTER:
+def _unassigned(_: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
+    changes: Changes = {"group": None, "agent": None, "taking_back": None, "escalated": False}
+    if at.actor == ROUTER:
         changes["last_agent"] = None  # nobody passed it on: its agent was not there
         changes["reservation"] = None  # asked for before, so intake has decided that, too
     return changes
@@ -277,7 +334,13 @@ def _unassigned(s: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
 def _status(s: Work, e: ticket.StatusChanged, _at: EventEnvelope) -> Changes:
     if e.status in SETTLED and s.status not in SETTLED:
         solver = s.agent or s.solved_by
-        return {"status": e.status, "solved_by": solver, "hand_overs": 0, "limit_told": 0}
+        return {
+            "status": e.status,
+            "solved_by": solver,
+            "hand_overs": 0,
+            "limit_told": 0,
+            "take_backs": (),
+        }
     return {"status": e.status}
 
 
@@ -298,8 +361,8 @@ def _custom_field(s: Work, e: ticket.CustomFieldChanged, _at: EventEnvelope) -> 
     return {"custom_fields": others if e.value is None else {**others, e.field: e.value}}
 
 
-def _escalated(_: Work, e: ticket.Escalated, _at: EventEnvelope) -> Changes:
-    return {"tier": e.tier}
+def _escalated(s: Work, e: ticket.Escalated, _at: EventEnvelope) -> Changes:
+    return {"tier": e.tier, "escalated": s.agent is not None, "escalating": None}
 
 
 def _merged(_: Work, _e: ticket.TicketMerged, _at: EventEnvelope) -> Changes:

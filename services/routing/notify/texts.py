@@ -22,6 +22,7 @@ REASONS: Final = {
     "retired": "you have left the desk",
     "unavailable": "you were not available",
     "escalated": "it was escalated",
+    "needs_changed": "it needs something else now",
     "sla": "its deadline was near",
     "missed_offers": "you let offers pass without an answer",
 }
@@ -67,9 +68,10 @@ def _said(kind: Kind, facts: Facts) -> tuple[str, str, str]:
             )
         case "hand_over_limit":
             times = "too often" if facts.count is None else f"{facts.count} times"
-            subject = f"{ticket} was handed over {times}"
+            subject = f"{ticket} was {facts.reason or f'handed over {times}'}"
             happened = f"{subject}."
-            to_do = "It was escalated, and you lead the group. Decide who keeps it, and tell them."
+            what = "It stays with its agent now" if facts.reason else "It was escalated"
+            to_do = f"{what}, and you lead the group. Decide who keeps it, and tell them."
         case "presence_lowered":
             subject = "You were set away"
             happened = f"{subject}{_why(facts)}. Nothing new is given to you."

@@ -16,7 +16,7 @@ from libs.events.rejection import CommandRejected
 from services.routing.domain import duty
 from services.routing.domain import work as works_
 from services.routing.domain.agent import Agent
-from services.routing.domain.work import SETTLED, WORKING, Work
+from services.routing.domain.work import SETTLED, WORKING, Asked, Work
 from services.routing.store.step import Back, Cause, Step
 
 TRIGGERS: Final[dict[type, str]] = {
@@ -67,7 +67,10 @@ def _fold(
         work = works.get(event.ticket_id)
         if work is None:
             return None
-        return works_.refuse(work, event.command_id, retry_at(work.refusals))
+        again = work.taking_back
+        ours = again is not None and again.command_id == event.command_id
+        refusals = again.asks if again is not None and ours else work.refusals
+        return works_.refuse(work, event.command_id, retry_at(refusals))
     if isinstance(event, sla.ClockEvent):
         return works_.evolve_clock(works.get(event.ticket_id), event)
     return works_.evolve(works.get(envelope.stream_id), envelope)
@@ -88,7 +91,7 @@ def _put(step: Step, before: Work | None, work: Work, heard: Heard) -> None:
     if work.waiting:
         step.causes[work.id] = cause
     if work.holder is not None and work.sequence > 0:
-        _look_at_holder(step, work, heard, cause)
+        _look_at_holder(step, before, work, heard, cause)
 
 
 def _offer_is_over(step: Step, before: Work, work: Work) -> bool:
@@ -104,7 +107,36 @@ def _offer_is_over(step: Step, before: Work, work: Work) -> bool:
     )
 
 
-def _look_at_holder(step: Step, work: Work, heard: Heard, cause: Cause) -> None:
+def ask_again(step: Step, work: Work, asked: Asked, cause: Cause, until: datetime) -> None:
+    """Intake has not taken the ticket back, or not escalated it: the same request under a new id,
+    if it still makes sense. `until`: when it should have answered."""
+    if asked is work.escalating:
+        if work.status in SETTLED or work.merged:
+            step.put(works_.escalate(work, None))
+        else:
+            step.ask_tier(work, asked.reason, cause, until, asked.asks + 1)
+        return
+    agent = step.floor.columns.get(asked.agent or "")
+    if agent is None or work.holder != agent.id or not _still(step, agent, work, asked.reason):
+        step.put(works_.take_back(work, None))
+    else:
+        step.ask_back(work, agent.id, asked.reason, cause, until, asked.asks + 1)
+
+
+def _still(step: Step, agent: Agent, work: Work, reason: str) -> bool:
+    """Is this still a reason to take the ticket from its agent?"""
+    if reason == "escalated":
+        return not _in_tier(step, agent, work)
+    if reason == "needs_changed":
+        return not _could_serve(step, agent, work)
+    if reason == "unavailable":
+        return duty.off_duty(agent, step.now) is not None or _full(step, agent)
+    return step.floor.overdue_away(agent, step.now) is not None
+
+
+def _look_at_holder(
+    step: Step, before: Work | None, work: Work, heard: Heard, cause: Cause
+) -> None:
     """Is the one who holds the ticket there, and the right one for it?"""
     limit = step.floor.rules.rules.hand_over_limit
     if limit and work.hand_overs - work.limit_told >= limit:
@@ -120,7 +152,8 @@ def _look_at_holder(step: Step, work: Work, heard: Heard, cause: Cause) -> None:
         if given.actor != f"agent:{agent.id}":
             step.telling.tell("assigned", agent.id, given.id, work, at=given.time)
         news = news[news.index(given) + 1 :]
-        reason = _cannot_have(step, agent, work, given)
+        # Asked for as it was then: the group that it was given in may put it in another queue.
+        reason = _cannot_have(step, agent, works_.in_group(work, before), given)
     reason = (
         reason or step.floor.overdue_away(agent, step.now) or _cannot_keep(step, agent, work, news)
     )
@@ -134,26 +167,50 @@ def _gives_to(envelope: EventEnvelope, agent: Agent) -> bool:
 
 
 def _cannot_have(step: Step, agent: Agent, work: Work, given: EventEnvelope) -> Back | None:
-    """Routing asked for this, and meanwhile the agent has gone, or the ticket was escalated. What a
-    person assigns stays where it is."""
+    """Routing asked for this, and meanwhile the agent has gone, or the ticket was escalated, or
+    needs something else. What a person assigns stays where it is, also when it needs something else
+    later, unless the agent has left or is absent beyond the grace time."""
     if getattr(given.event, "decision_id", None) is None:
         return None
     if agent.retired or duty.away_since(agent, step.now) is not None:
         return "unavailable"
-    return None if work.tier in agent.tiers else "escalated"
+    if not _in_tier(step, agent, work):
+        return "escalated" if work.tier > 1 else "needs_changed"
+    return None if _could_serve(step, agent, work) else "needs_changed"
 
 
 def _cannot_keep(step: Step, agent: Agent, work: Work, news: Heard) -> Back | None:
-    """A ticket that was escalated leaves an agent who does not work in that tier. A reopened one
-    returns to the agent who solved it, if there, with room for it."""
-    if work.tier not in agent.tiers and any(isinstance(e.event, ticket.Escalated) for e in news):
+    """A ticket that was escalated since its agent got it, whatever its status was then, leaves one
+    who does not work in the tier that it needs. A reopened one returns to the agent who solved it,
+    if there, with room for it."""
+    if work.escalated and not _in_tier(step, agent, work):
         return "escalated"
     if not any(_reopens(envelope) for envelope in news):
         return None
+    gone = duty.off_duty(agent, step.now) is not None
+    return "unavailable" if gone or _full(step, agent) else None
+
+
+def _in_tier(step: Step, agent: Agent, work: Work) -> bool:
+    """The tier may be that of the ticket or that of its queue, the higher of both."""
+    return step.floor.kind_of(work).needs.tier in agent.tiers
+
+
+def _could_serve(step: Step, agent: Agent, work: Work) -> bool:
+    """Could the agent be given this ticket, were there room, and were it to wait for ever? By then
+    the optional skills are dropped, and the overflow helps out."""
+    kinds = step.floor.kinds
+    kind = step.floor.kind_of(work)
+    while (following := kinds.relaxed(kind)) is not None:
+        kind = following
+    kind = kinds.overflow(kind) or kind
+    return kind.fits(step.floor.columns.places[agent.id])
+
+
+def _full(step: Step, agent: Agent) -> bool:
     columns = step.floor.columns
     place = columns.places[agent.id]
-    full = columns.load[place] > columns.capacity[place]
-    return "unavailable" if full or duty.off_duty(agent, step.now) is not None else None
+    return bool(columns.load[place] > columns.capacity[place])
 
 
 def _reopens(envelope: EventEnvelope) -> bool:

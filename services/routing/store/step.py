@@ -29,7 +29,7 @@ from services.routing.domain.agent import Agent
 from services.routing.domain.floor import Decision, Floor, Match
 from services.routing.domain.floor.kinds import Kind
 from services.routing.domain.instants import micros
-from services.routing.domain.work import Reservation, Work
+from services.routing.domain.work import Asked, Reservation, Work
 from services.routing.store.telling import Telling
 from services.routing.views.tables import Mark, Offer, Tables
 
@@ -37,7 +37,10 @@ ACTOR: Final = works_.ROUTER
 NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:bitacora:routing")
 TIER_MAX: Final = 3
 
-Back = Literal["out_of_office", "offline", "retired", "unavailable", "escalated", "sla"]
+Back = Literal[
+    "out_of_office", "offline", "retired", "unavailable", "escalated", "needs_changed", "sla"
+]
+LONG_AWAY: Final = frozenset({"out_of_office", "offline", "retired"})
 Ended = Literal["accepted", "declined", "timed_out", "withdrawn"]
 
 
@@ -208,28 +211,50 @@ class Step:
     # ------------------------------------------------------------------------------ taking back
 
     def take_back(self, work: Work, reason: Back, cause: Cause) -> None:
-        """Ask intake to take the ticket from its agent, unless it was asked already."""
+        """Ask intake to take the ticket from its agent, unless it was asked already.
+
+        A ticket that was taken back `TAKE_BACKS_MAX` times within an hour stays with whoever has it
+        next, unless that agent is away for long: routing cannot place it, and its leads are told.
+        """
         agent = work.agent
-        if agent is None or work.taken_back_from == agent:
+        if agent is None or (work.taking_back is not None and work.taking_back.agent == agent):
             return
-        command_id = str(uuid5(NAMESPACE, f"take_back:{work.id}:{work.sequence}:{agent}"))
-        command = UnassignTicket(reason=f"{reason}: routed anew", if_agent=agent)
-        self._command(command_id, work.id, command, cause)
+        lately = len(works_.taken_back_lately(work, self.now))
+        if lately >= works_.TAKE_BACKS_MAX and reason not in LONG_AWAY:
+            if lately == works_.TAKE_BACKS_MAX:
+                self.put(works_.count_take_back(work, self.now))
+                why = f"taken back {lately} times within an hour"
+                for lead in self.telling.leads(work):
+                    self.telling.tell("hand_over_limit", lead, cause.id, work, reason=why)
+            return
+        work = works_.count_take_back(work, self.now)
+        command_id = self.ask_back(work, agent, reason, cause, self._answer_by)
         fact = TicketTakenBack.model_construct(
             ticket_id=work.id, agent=agent, reason=reason, command_id=command_id
         )
         self._say(work, fact, cause)
-        self.put(works_.take_back(work))
         self.telling.tell("taken_back", agent, command_id, work, reason=reason)
+
+    def ask_back(
+        self, work: Work, agent: str, reason: str, cause: Cause, until: datetime, asks: int = 1
+    ) -> str:
+        """Ask intake to take the ticket from this agent, and again at `until`: the command's id."""
+        command_id = str(
+            uuid5(NAMESPACE, f"take_back:{work.id}:{work.sequence}:{agent}:{cause.id}")
+        )
+        command = UnassignTicket(reason=f"{reason}: routed anew", if_agent=agent)
+        self._command(command_id, work.id, command, cause)
+        self.put(works_.take_back(work, Asked(command_id, until, reason, agent, asks)))
+        return command_id
 
     def escalate_for_hand_overs(self, work: Work, cause: Cause) -> None:
         """The ticket was handed over too often: a higher tier is to have it, and its leads know."""
         command_id = None
+        work = works_.told_limit(work)
+        self.put(work)
         if work.tier < TIER_MAX:
-            command_id = str(uuid5(NAMESPACE, f"bounce:{work.id}:{work.hand_overs}:{cause.id}"))
             reason = f"handed over {work.hand_overs} times"
-            command = EscalateTicket(cause="hand_over_limit", reason=reason)
-            self._command(command_id, work.id, command, cause)
+            command_id = self.ask_tier(work, reason, cause, self._answer_by)
         leads = self.telling.leads(work)
         fact = HandOverLimitReached.model_construct(
             ticket_id=work.id,
@@ -239,9 +264,19 @@ class Step:
             command_id=command_id,
         )
         self._say(work, fact, cause)
-        self.put(works_.told_limit(work))
         for lead in leads:
             self.telling.tell("hand_over_limit", lead, cause.id, work, count=work.hand_overs)
+
+    def ask_tier(
+        self, work: Work, reason: str, cause: Cause, until: datetime, asks: int = 1
+    ) -> str:
+        """Ask intake for the next tier, and again at `until`: the command's id. The tier is named,
+        so that the ticket rises once however often intake is asked."""
+        command_id = str(uuid5(NAMESPACE, f"bounce:{work.id}:{work.hand_overs}:{cause.id}"))
+        command = EscalateTicket(tier=work.tier + 1, cause="hand_over_limit", reason=reason)
+        self._command(command_id, work.id, command, cause)
+        self.put(works_.escalate(work, Asked(command_id, until, reason, asks=asks)))
+        return command_id
 
     # ---------------------------------------------------------------------------------- offers
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from libs.events.base import Channel, Priority, Status
 from libs.runtime.database import upsert
 from services.routing.domain.instants import EPOCH, instant, micros
-from services.routing.domain.work import Reservation, Work
+from services.routing.domain.work import Asked, Reservation, Work
 from services.routing.views.columns import CHANNELS, instant_of
 
 IN_MAX: Final = 5_000
@@ -211,7 +211,10 @@ def _work(row: Row[Any]) -> Work:
         organization=more.get("organization"),
         custom_fields=more.get("custom_fields", {}),
         limit_told=more.get("limit_told", 0),
-        taken_back_from=more.get("taken_back_from"),
+        escalated=more.get("escalated", False),
+        taking_back=_asked(more.get("taking_back")),
+        escalating=_asked(more.get("escalating")),
+        take_backs=tuple(map(instant, more.get("take_backs", ()))),
         declined={agent: instant(until) for agent, until in more.get("declined", {}).items()},
         dues={metric: instant(due) for metric, due in more.get("dues", {}).items()},
     )
@@ -266,13 +269,27 @@ def _extra(work: Work) -> str | None:
         more["custom_fields"] = work.custom_fields
     if work.limit_told:
         more["limit_told"] = work.limit_told
-    if work.taken_back_from:
-        more["taken_back_from"] = work.taken_back_from
+    if work.escalated:
+        more["escalated"] = True
+    for name, asked in (("taking_back", work.taking_back), ("escalating", work.escalating)):
+        if asked is not None:
+            more[name] = [
+                asked.command_id, micros(asked.until), asked.reason, asked.agent, asked.asks
+            ]  # fmt: skip
+    if work.take_backs:
+        more["take_backs"] = [micros(at) for at in work.take_backs]
     if work.declined:
         more["declined"] = {agent: micros(until) for agent, until in work.declined.items()}
     if work.dues:
         more["dues"] = {metric: micros(due) for metric, due in work.dues.items()}
     return to_json(more).decode() if more else None
+
+
+def _asked(row: list[Any] | None) -> Asked | None:
+    if row is None:
+        return None
+    command_id, until_us, reason, agent, asks = row
+    return Asked(command_id, instant(until_us), reason, agent, asks)
 
 
 def _micros(when: datetime | None) -> int | None:
