@@ -16,9 +16,11 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from libs.events import Priority, Status
 from libs.events.base import Channel
+from libs.events.routing import SkillNeed
 from services.routing.domain import Agent, Work
-from services.routing.domain.floor import Floor
-from services.routing.domain.rules import Overflow, QueueRule, RoutingRules, Strategy
+from services.routing.domain.conditions import Condition
+from services.routing.domain.floor import Floor, kinds
+from services.routing.domain.rules import Overflow, QueueRule, RoutingRules, SkillRule, Strategy
 from tests.routing.floors import (
     EARLY,
     FEATURES,
@@ -334,6 +336,42 @@ def test_by_sla_the_breached_go_first_then_the_nearest_due_then_those_without() 
     assert [w.id for w in floor.in_order()] == ["breached", "soon", "late", "none"]
     floor.put_agent(agent("a", 2), NOW)
     assert set(settled(floor)) == {"breached", "soon"}
+
+
+def test_kinds_that_nothing_waits_as_are_forgotten_and_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kinds, "KINDS_MAX", 10)
+    queue = QueueRule(name="q", group="front", overflow=Overflow(groups=("back",)))
+    floor = floor_of(RoutingRules(queues=(queue,)), agents=[agent("a", 0)])
+    floor.put_work(ticket("waits", category="a"), NOW)
+    for number in range(100):
+        floor.put_work(ticket("changes", language=f"{number:03}"), NOW)
+        assert floor.settle(NOW) == []
+        assert len(list(floor.kinds)) < 30
+    floor.put_agent(agent("b", 2, groups=("back",)), NOW)
+    assert settled(floor) == {"waits": "b", "changes": "b"}
+
+
+def test_a_ticket_that_changes_very_often_has_one_timer() -> None:
+    queue = QueueRule(name="q", optional_timeout_s=60)
+    skill = SkillRule(when=Condition(), skills=(SkillNeed(name="vpn", importance="low"),))
+    rules = RoutingRules(
+        queues=(queue,), skills=(skill,), unknown_skills_required=True, affinity=False
+    )
+    floor = floor_of(rules, agents=[agent("a"), agent("b")])
+    declined = {"b": NOW + timedelta(seconds=30), "a": NOW + timedelta(seconds=90)}
+    for priority in [Priority.LOW, Priority.HIGH] * 50:
+        floor.put_work(ticket("t", priority=priority, declined=declined), NOW)
+        floor.put_work(ticket("t", status=Status.PENDING), NOW)
+    floor.put_work(ticket("t", declined=declined), NOW)
+    assert len(floor._timers) == 1
+    given_at = []
+    for second in (30, 59, 60):
+        now = NOW + timedelta(seconds=second)
+        floor.advance(now)
+        given_at += [(second, match.agent) for match in floor.settle(now)]
+    assert given_at == [(60, "b")]
 
 
 def test_duty_that_changes_very_often_leaves_no_more_than_one_timer() -> None:

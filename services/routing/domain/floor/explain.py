@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,10 @@ class Explainer:
         self._kinds = kinds
         self._seen: dict[Kind, tuple[int, dict[int, int], list[Candidate]]] = {}
         self._refusals: dict[tuple[int, int], Candidate] = {}
+
+    def keep(self, kinds: Collection[Kind]) -> None:
+        """Forget what is remembered of other kinds."""
+        self._seen = {kind: seen for kind, seen in self._seen.items() if kind in kinds}
 
     def decision(
         self, kind: Kind, session: Session, now_s: float, ticket: Waiting | None, agent: str | None

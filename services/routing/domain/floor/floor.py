@@ -59,6 +59,9 @@ class Floor:
         self._timers: list[tuple[int, str, str]] = []
         self._duty_due: dict[str, int] = {}
         """Agent → when the clock alone will next change the agent's duty."""
+        self._needs_due: dict[str, int] = {}
+        """Ticket → when to look again at what it asks for, and of whom. The timers of a ticket that
+        waits no more stay: they serve again when it comes back."""
         self._touched: set[Kind] = set()
         self._freed: set[int] = set()
         self._all = False
@@ -105,9 +108,11 @@ class Floor:
                     due.moved = True
                     del self._duty_due[subject]
                     self._look_at_duty(subject, now)
-            elif (ticket := self.waiting.get(subject)) is not None:
-                due.moved = True
-                self._place(ticket, now_us)
+            elif self._needs_due.get(subject) == at_us:
+                del self._needs_due[subject]
+                if (ticket := self.waiting.get(subject)) is not None:
+                    due.moved = True
+                    self._place(ticket, now_us)
         return due
 
     def next_due(self) -> datetime | None:
@@ -117,6 +122,7 @@ class Floor:
     def settle(self, now: datetime) -> list[Match]:
         """Give out what can be given out. What is given counts as used from then on; the caller puts
         the ticket as it is afterwards (`put_work`)."""
+        self._forget_kinds()
         now_us = micros(now)
         matches: list[Match] = []
         while kinds := self._kinds_to_look_at():
@@ -274,8 +280,6 @@ class Floor:
         self.kinds.stand(ticket)
         self._touched.add(base)
         self._place(ticket, now_us)
-        for until in (ticket.declined or {}).values():
-            heappush(self._timers, (until, "needs", work.id))
 
     def _place(self, ticket: Waiting, now_us: int) -> None:
         """Let the ticket become what it is after so much waiting."""
@@ -284,9 +288,17 @@ class Floor:
             self._leave(ticket)
             ticket.kind = kind
             self.kinds.stand(ticket)
-        if change_us is not None:
-            heappush(self._timers, (ticket.waiting_us + change_us, "needs", ticket.id))
         self._touched.add(kind)
+        changes = [until for until in (ticket.declined or {}).values() if until > now_us]
+        if change_us is not None:
+            changes.append(ticket.waiting_us + change_us)
+        if not changes:
+            return
+        at_us = min(changes)
+        # A timer that comes earlier looks again, and sets the next one.
+        if at_us < self._needs_due.get(ticket.id, LAST):
+            self._needs_due[ticket.id] = at_us
+            heappush(self._timers, (at_us, "needs", ticket.id))
 
     def _leave(self, ticket: Waiting) -> None:
         """Out of its line. Those who were kept for such work may be free for other work."""
@@ -310,6 +322,15 @@ class Floor:
         return Match(ticket, agent.id, ticket.kind, batch, decision)
 
     # --------------------------------------------------------------------------------- helpers
+
+    def _forget_kinds(self) -> None:
+        """Let go of the kinds that no ticket waits as, when they have become many."""
+        if not self.kinds.many:
+            return
+        used = {kind for ticket in self.waiting.values() for kind in (ticket.base, ticket.kind)}
+        self.kinds.keep(used)
+        self.explainer.keep(used)
+        self._touched &= used
 
     def _kinds_to_look_at(self) -> list[Kind]:
         if self._all:

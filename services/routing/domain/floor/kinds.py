@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,9 @@ from services.routing.domain.needs import AskedSkill, Needs
 from services.routing.domain.rules import QueueRule, RoutingRules
 
 SECOND_US: Final = 1_000_000
+
+KINDS_MAX: Final = 1_000
+"""More are forgotten when no ticket waits as one of them: each holds arrays as long as the house."""
 
 
 class Kind:
@@ -105,7 +108,7 @@ class Kind:
 
 
 class Kinds:
-    """Every kind that was ever asked for under one rule set, made when it is first needed.
+    """The kinds that were asked for under one rule set, made when they are first needed.
 
     `waiting` are those of which at least one ticket waits.
     """
@@ -117,6 +120,7 @@ class Kinds:
         self._declined: dict[Kind, None] = {}
         """Those whose waiting tickets were all declined by somebody."""
         self._kinds: dict[Needs, Kind] = {}
+        self._most = KINDS_MAX
         self._skills_version = columns.skills_version
         self._fits: tuple[list[Kind], Bits, Ints] | None = None
         self._wanted: dict[Channel, Ints] = {}
@@ -134,6 +138,19 @@ class Kinds:
             kind = self._kinds[needs] = Kind(needs, queue, self._rules, self._columns)
             self._fits = None
         return kind
+
+    @property
+    def many(self) -> bool:
+        """True when it is time to `keep` only some."""
+        return len(self._kinds) > self._most
+
+    def keep(self, used: Collection[Kind]) -> None:
+        """Forget the other kinds, which are made anew when they are asked for again."""
+        self._kinds = {needs: kind for needs, kind in self._kinds.items() if kind in used}
+        self._most = max(KINDS_MAX, 2 * len(self._kinds))
+        self._relaxed.clear()
+        self._overflow.clear()
+        self._fits = None
 
     def relaxed(self, kind: Kind) -> Kind | None:
         """The kind after one more time-out of the optional skills; None: nothing is left to drop."""
