@@ -218,12 +218,10 @@ def test_a_warning_of_the_clock_puts_on_record_why_the_ticket_waits_now(house: H
         calendar_version=1,
         at=START,
         fraction=80,
-        elapsed_s=480,
-        target_s=600,
         due=START + timedelta(minutes=10),
     )
-    for number, presence in ((1, "online"), (2, "away"), (3, "away")):
-        house.change("ana", SetPresence(presence))
+    for number in (1, 2, 3):
+        house.change("ana", SetPresence("online" if number == 1 else "away"))
         house.apply(
             envelope(f"clock:{T1}", number, warning, house.clock.now(), source="/bitacora/sla")
         )
