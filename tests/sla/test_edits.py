@@ -18,6 +18,7 @@ from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
 from services.sla.domain.calendar import calendar_of
 from services.sla.domain.instants import DAY_US, SECOND_US, to_us
+from services.sla.domain.proof_document import proofs
 from services.sla.domain.timeline import CalendarVersion, Timeline
 from services.sla.reckoning import Reckoning
 from tests.sla.bench import Bench
@@ -209,6 +210,39 @@ def test_a_breach_under_the_old_rules_stays() -> None:
     case.book = with_zone("Europe/London", "2026b")
     assert case.on("+1 10:10", status("solved")).said() == [("satisfied", "+1 10:10")]
     assert case.clock("requester_wait").breach_us == to_us(at("+1 10:00"))
+
+
+@pytest.mark.parametrize("returns", ["open", "pending"])
+def test_a_wait_that_was_solved_meanwhile_is_counted_anew_when_it_goes_on(returns: str) -> None:
+    case = Case(with_zone("Europe/Madrid", "2026a"))
+    case.on("08:00", created()).on("09:30", status("solved", "new"))
+    assert case.clock("requester_wait").elapsed_us == 90 * 60 * SECOND_US
+    case.book = with_zone("Europe/London", "2026b")
+    case.on("09:40", status(returns, "solved")).wait("09:45")
+    assert case.clock("requester_wait").elapsed_us == 30 * 60 * SECOND_US
+    if returns == "open":
+        assert case.due("requester_wait") == "+2 09:10"
+    assert proof_holds(case, "09:50")
+
+
+@pytest.mark.parametrize("returns", ["open", "pending"])
+def test_a_wait_that_was_missed_by_the_new_time_zones_was_missed_at_its_true_instant(
+    returns: str,
+) -> None:
+    case = Case(with_zone("Europe/London", "2026a", HOUR_S))
+    case.on("08:00", created()).on("09:30", status("solved", "new"))
+    case.book = with_zone("Europe/Madrid", "2026b", HOUR_S)
+    case.on("09:40", status(returns, "solved"))
+    said = [*case.said(), *case.wait("09:45").said()]
+    assert min(said) == ("breached", "09:00")
+    assert len(said) == 2
+    assert proof_holds(case, "09:50")
+
+
+def proof_holds(case: Case, when: str) -> bool:
+    assert case.ticket is not None
+    answer = proofs("ticket", case.ticket, [], case.book, to_us(at(when)), "requester_wait")
+    return answer["holds"] is True
 
 
 # ---- the task that brings every clock up to date -----------------------------------------------

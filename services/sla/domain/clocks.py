@@ -135,12 +135,20 @@ def pause(clock: Clock, terms: Terms, at_us: int, cause: int) -> tuple[Clock, Fa
     return clock, [Fact("paused", at_us, clock, cause=cause)]
 
 
-def resume(clock: Clock, terms: Terms, at_us: int, cause: int) -> tuple[Clock, Facts]:
-    """Go on counting, with what was left."""
+def resume(
+    clock: Clock, terms: Terms, runs: Iterable[Run], at_us: int, cause: int
+) -> tuple[Clock, Facts]:
+    """Go on counting, with what was left.
+
+    `runs` are all the runs of the clock, counted anew if other time zones came while it had ended: it
+    was not reckoned anew then, and is from here on."""
+    used_up_us = None
+    if clock.tzdata != terms.tzdata:
+        clock, used_up_us = _recounted(clock, terms, runs)
     clock = _edged(
         clock, terms, "resumed", at_us, cause, state=RUNNING, since_us=at_us, ended_us=None
     )
-    clock = _arm(_skip_warnings(clock, terms, at_us), terms)
+    clock = _arm(_skip_warnings(clock, terms, at_us), terms, used_up_us)
     return clock, [Fact("resumed", at_us, clock, cause=cause)]
 
 
@@ -194,17 +202,15 @@ def reckon_anew(clock: Clock, terms: Terms, runs: Iterable[Run], at_us: int) -> 
     the true one, and was only noticed late."""
     reason = "calendar" if clock.tzdata == terms.tzdata else "tzdata"
     due_us = clock.due_us
-    clock = clock._replace(
-        elapsed_us=_count(runs, terms.calendar)[0], known=terms.calendar.known, tzdata=terms.tzdata
-    )
+    clock, used_up_us = _recounted(clock, terms, runs)
     if clock.breach_said:
         return clock, []
-    clock = _arm(clock, terms)
+    clock = _arm(clock, terms, used_up_us)
     facts: Facts = []
     if clock.due_us != due_us:
         clock = _retargeted(clock, terms, at_us, clock.cause, reason)
         facts.append(Fact("retargeted", at_us, clock, reason=reason, cause=clock.cause))
-    return _fire_inactive(clock, terms, at_us, facts)
+    return _fire_inactive(clock, terms, at_us if used_up_us is None else used_up_us, facts)
 
 
 def used_us(clock: Clock, calendar: Timeline, at_us: int) -> int:
@@ -287,14 +293,30 @@ def _withdraw(clock: Clock, at_us: int, cause: int) -> Clock:
     return clock
 
 
-def _arm(clock: Clock, terms: Terms) -> Clock:
+def _recounted(clock: Clock, terms: Terms, runs: Iterable[Run]) -> tuple[Clock, int | None]:
+    """The clock as it counts by the calendar and time zones of today, and when its closed runs used up
+    the target by these (never before its floor); None: they did not."""
+    elapsed_us, used_up_us = 0, None
+    for begin_us, end_us in runs:
+        if end_us is None:
+            continue
+        open_us = terms.calendar.elapsed_us(begin_us, end_us)
+        if used_up_us is None and open_us >= clock.target_us - elapsed_us:
+            used_up_us = terms.calendar.add_us(begin_us, clock.target_us - elapsed_us)
+        elapsed_us += open_us
+    clock = clock._replace(elapsed_us=elapsed_us, known=terms.calendar.known, tzdata=terms.tzdata)
+    return clock, None if used_up_us is None else max(used_up_us, clock.floor_us)
+
+
+def _arm(clock: Clock, terms: Terms, used_up_us: int | None = None) -> Clock:
     """Reckon when a running clock is due and when it next has something to state, neither before its
-    floor."""
+    floor. `used_up_us`: when runs before this one had used up the target."""
     known, tzdata = terms.calendar.known, terms.tzdata
     if clock.since_us is None:
         return clock._replace(due_us=None, next_us=None, known=known, tzdata=tzdata)
     left_us = clock.target_us - clock.elapsed_us
     due_us = max(terms.calendar.add_us(clock.since_us, left_us), clock.floor_us)
+    due_us = due_us if used_up_us is None else used_up_us
     next_us = None if clock.breach_said else _next_us(clock, terms, due_us)
     return clock._replace(due_us=due_us, next_us=next_us, known=known, tzdata=tzdata)
 

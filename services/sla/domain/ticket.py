@@ -277,7 +277,7 @@ def _status(ticket: TicketClocks, event: t.StatusChanged, step: Step) -> Moved:
     after: list[Clock] = []
     facts: Facts = []
     for clock in ticket.clocks:
-        moved, said = _move(clock, status, step)
+        moved, said = _move(ticket, clock, step)
         after.append(moved)
         facts += said
     if facts:
@@ -290,14 +290,15 @@ def _status(ticket: TicketClocks, event: t.StatusChanged, step: Step) -> Moved:
     return ticket, facts + said
 
 
-def _move(clock: Clock, status: str, step: Step) -> tuple[Clock, Facts]:
+def _move(ticket: TicketClocks, clock: Clock, step: Step) -> tuple[Clock, Facts]:
     """Let one clock follow the status of its ticket."""
     rules = METRICS[clock.metric]
-    phase = rules.phases[status]
+    phase = rules.phases[ticket.status]
     if clock.state == CANCELLED or (clock.state == SATISFIED and rules.ends_with_reply):
         return clock, []
     if phase is Phase.RUN and clock.state != RUNNING:
-        return c.resume(clock, c.terms_of(clock, step.book), step.at_us, step.cause)
+        runs = runs_of(ticket.history, rules, clock.started_us)
+        return c.resume(clock, c.terms_of(clock, step.book), runs, step.at_us, step.cause)
     if phase is Phase.PAUSE and clock.state != PAUSED:
         return c.pause(clock, c.terms_of(clock, step.book), step.at_us, step.cause)
     if phase is Phase.END and clock.state != SATISFIED:
