@@ -127,6 +127,21 @@ def test_a_line_whose_first_ticket_everybody_declined_says_so(house: House) -> N
     assert answer["lines"][0]["reasons"] == [{"reason": "declined", "agents": 1}]
 
 
+def test_offers_and_pauses_end_in_time_though_the_clock_was_set_back(house: House) -> None:
+    house.agent("ana")
+    house.agent("luis")
+    house.ticket(T1)
+    house.reply(house.offers("ana")[0], "declined")
+    house.clock.advance(-86_400)
+    house.sweep()
+    house.clock.advance(30)
+    house.sweep()
+    assert ended(house) == [("ana", "declined"), ("luis", "timed_out")]
+    house.clock.advance(70)
+    house.sweep()
+    assert len(house.offers("ana")) == 1
+
+
 def test_who_declined_one_is_offered_another(house: House) -> None:
     house.agent("ana", 1)
     house.ticket(T1)

@@ -29,6 +29,7 @@ from services.routing.domain import agent as agents_
 from services.routing.domain import work as works_
 from services.routing.domain.agent import Agent
 from services.routing.domain.agent_commands import AgentCommand, SetPresence
+from services.routing.domain.capped import Longest
 from services.routing.domain.floor import Floor
 from services.routing.domain.rules import RoutingRules, VersionedRules
 from services.routing.domain.work import Asked, Work
@@ -75,7 +76,10 @@ class Desk:
         self.defaults = defaults
         self.clock = clock
         declare_rules(metadata)
-        self._memory = Memory(metadata, self.tables, defaults, clock)
+        most = 2**BACKOFF_DOUBLINGS_MAX * clock.rate
+        answer, retry = self.timing.answer_s * most, self.timing.retry_s * most
+        longest = Longest(timedelta(seconds=answer), timedelta(seconds=retry))
+        self._memory = Memory(metadata, self.tables, defaults, clock, longest)
         self.notifications = notifications or Notifications(metadata, clock)
         self._next_due: datetime | None = None
         self._news = True

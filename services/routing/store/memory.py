@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from libs.runtime.clock import Clock
+from services.routing.domain.capped import Longest, capped
 from services.routing.domain.floor import Floor
 from services.routing.domain.rules import RoutingRules, VersionedRules
 from services.routing.store.rules import current_rules
@@ -52,10 +53,13 @@ class Memory:
         tables: Tables,
         defaults: RoutingRules,
         clock: Clock,
+        longest: Longest,
     ) -> None:
         self._tables = tables
         self._defaults = defaults
         self._clock = clock
+        self._longest = longest
+        self._capped = False
         self._log = Table(
             "routing_log",
             metadata,
@@ -85,6 +89,7 @@ class Memory:
             or not self._follows(connection, revision, token)
         ):
             floor = self.load(connection)
+            self._capped = self._cap(connection, floor, revision + 1)
         elif revision > self._revision:
             floor = self._catch_up(connection, floor)
         self._revision, self._token = revision, token
@@ -108,7 +113,9 @@ class Memory:
             if self._revision % PRUNE_EVERY == 0:
                 old = self._log.c.revision <= self._revision - LOG_KEPT
                 connection.execute(delete(self._log).where(old))
-        self._floor = floor
+        # What was capped is in the database only if the transaction is committed: read it again.
+        self._floor = None if self._capped and not changed else floor
+        self._capped = False
 
     def load(self, connection: Connection) -> Floor:
         """The whole floor, read anew; for readers too (as of their snapshot)."""
@@ -120,6 +127,20 @@ class Memory:
             floor.put_work(work, now)
         self._mark(connection, floor, 0)
         return floor
+
+    def _cap(self, connection: Connection, floor: Floor, revision: int) -> bool:
+        """Put right the deadlines that a clock set back has left far ahead. True if there were any."""
+        now, offers = self._clock.now(), floor.rules.rules.offers
+        found = []
+        for work in self._tables.tickets.on_the_floor(connection):
+            sooner = capped(work, offers, self._longest, now)
+            if sooner != work:
+                found.append(sooner)
+        if found:
+            self._tables.tickets.save(connection, found, revision)
+        for work in found:
+            floor.put_work(work, now)
+        return bool(found)
 
     def _clock_set_back(self) -> bool:
         """True when the floor has seen a later time: shifts that it saw begin or end have not."""
