@@ -120,7 +120,8 @@ def _clock(
         "tzdata": held.tzdata,
         "target_s": held.target_us // SECOND_US,
         "elapsed_s": stands.used_us // SECOND_US,
-        "remaining_s": stands.left_us // SECOND_US,
+        # Both are whole seconds and add up to the target.
+        "remaining_s": held.target_us // SECOND_US - stands.used_us // SECOND_US,
         "started": _text(clock.started_us),
         "started_by": f"{ticket_id}:{clock.started_by}",
         "due": _text(stands.due_us),

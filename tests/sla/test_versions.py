@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events import sla as e
+from libs.events.ticket import TagsChanged
 from services.sla import store as s
 from services.sla import views
 from services.sla.defaults import CALENDARS
@@ -131,3 +132,12 @@ def test_what_was_accepted_can_be_read_and_applied(
             assert error.code == "unreachable_target"  # noqa: PT017 - the only one allowed
         goes_on(bench)
     bench.stop()
+
+
+def test_tags_that_say_nothing_new_leave_a_clock_with_its_version(bench: Bench) -> None:
+    put_set(bench, [{**for_hours(1, "always"), "when": {"tags": ["vip"]}}], "07:00")
+    stream = Stream()
+    bench.apply(stream.add("08:00", created(tags=("vip",))))
+    put_set(bench, [{**for_hours(2, "always"), "when": {"tags": ["vip"]}}], "08:10")
+    bench.apply(stream.add("08:20", TagsChanged(added=("vip",), removed=("none",))))
+    assert bench.ticket(stream.id).clocks[0].policy_version == 2

@@ -374,7 +374,8 @@ def _changed(ticket: TicketClocks, changes: f.Changes, step: Step) -> Moved:
 
 def _tags(ticket: TicketClocks, event: t.TagsChanged, step: Step) -> Moved:
     tags = (set(ticket.tags) - set(event.removed)) | set(event.added)
-    return _asked_anew(ticket._replace(tags=tuple(sorted(tags))), ("tags",), step)
+    new = () if tags == set(ticket.tags) else ("tags",)
+    return _asked_anew(ticket._replace(tags=tuple(sorted(tags))), new, step)
 
 
 def _asked_anew(ticket: TicketClocks, names: Iterable[str], step: Step) -> Moved:
