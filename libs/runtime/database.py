@@ -142,6 +142,8 @@ class _Checkpoints:
         try:
             while self._wrote.wait() and not self._over.wait(CHECKPOINT_S):
                 self._wrote.clear()
+                if self._over.is_set():  # `close` came in between, and its word was just cleared
+                    return
                 # A database that is locked or gone: the next commit says so, or tries itself.
                 with suppress(sqlite3.Error):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
