@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,29 +20,34 @@ from services.sla.domain.book import Book
 from services.sla.domain.calendar import calendar_of
 from services.sla.domain.definitions import policy_set_of
 from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.holidays import resolved
+from services.sla.domain.holidays import resolved, uploads_of
 from services.sla.domain.instants import FIRST_US, to_us
 from services.sla.domain.timeline import CalendarVersion
 from services.sla.domain.zones import tzdata_version
 
-HOLIDAYS_AROUND: Final = 2020
-"""The year around which the holidays of countries are looked up, twenty years to each side: fixed, so that
-the same files give the same figures in any year."""
-
-
 _Body = TypeVar("_Body", bound=BaseModel)
-Versions = Mapping[str, tuple[CalendarVersion, ...]]
+NO_UPLOADS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
 
 
-def present_book(desk: Desk) -> Book:
+class Present(NamedTuple):
+    """What a system has: its versions, and by calendar the holidays that were uploaded for it, which stay
+    when a new version of the calendar is put."""
+
+    book: Book
+    uploads: Mapping[str, Sequence[Mapping[str, Any]]] = NO_UPLOADS
+
+
+def present(desk: Desk) -> Present:
     """All versions that the running SLA service has. Raises NotRunning, CommandError."""
     calendars: dict[str, list[CalendarVersion]] = {}
+    uploads: dict[str, Sequence[Mapping[str, Any]]] = {}
     for entry in reversed(desk.get("sla", "/v1/calendars")["calendars"]):
         document = {key: entry[key] for key in entry if key not in ("version", "effective_from")}
         version = CalendarVersion(
             _effective_us(entry), calendar_of(document, int(entry["version"]))
         )
         calendars.setdefault(str(entry["id"]), []).append(version)
+        uploads[str(entry["id"])] = uploads_of(document)  # in the end those of the newest
     newest = {name: versions[-1].calendar for name, versions in calendars.items()}
     sets = [
         policy_set_of(
@@ -54,17 +59,20 @@ def present_book(desk: Desk) -> Book:
         for entry in reversed(desk.get("sla", "/v1/policies")["versions"])
     ]
     versions = {name: tuple(found) for name, found in calendars.items()}
-    return Book(tuple(sets), versions, tzdata_version())
+    return Present(Book(tuple(sets), versions, tzdata_version()), uploads)
 
 
-def book_of_files(policy: Path, calendars: Sequence[Path], present: Versions) -> Book:
+def book_of_files(policy: Path, calendars: Sequence[Path], known: Present, year: int) -> Book:
     """These policies and calendars, in force at all times. A calendar that no file has is taken from
-    `present`, with its versions. Raises UsageError, which names the file and the place in it."""
-    lines = dict(present)
+    `known`, with its versions; one that a file has keeps what was uploaded for it. The holidays of
+    countries are looked up around `year`, as the service does around its own when a calendar is put.
+    Raises UsageError, which names the file and the place in it."""
+    lines = dict(known.book.calendars)
     for path in calendars:
         for body in _calendars_in(path):
             try:
-                document = resolved(body.model_dump(mode="json"), HOLIDAYS_AROUND)
+                kept = known.uploads.get(body.id, ())
+                document = resolved(body.model_dump(mode="json"), year, kept)
                 lines[body.id] = (CalendarVersion(FIRST_US, calendar_of(document, 1)),)
             except InvalidDefinition as error:
                 raise UsageError(f"{path}: calendar {body.id!r}: {error.detail}") from None
@@ -85,9 +93,18 @@ def book_of_files(policy: Path, calendars: Sequence[Path], present: Versions) ->
     return Book((policies,), lines, tzdata_version())
 
 
-def built_in() -> Versions:
+def built_in() -> Present:
     """The calendars that every system begins with."""
-    return {str(one["id"]): (CalendarVersion(FIRST_US, calendar_of(one, 1)),) for one in CALENDARS}
+    return Present(
+        Book(
+            (),
+            {
+                str(one["id"]): (CalendarVersion(FIRST_US, calendar_of(one, 1)),)
+                for one in CALENDARS
+            },
+            tzdata_version(),
+        )
+    )
 
 
 def _effective_us(entry: Mapping[str, Any]) -> int:

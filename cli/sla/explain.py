@@ -88,13 +88,13 @@ def _history(desk: Desk, ticket_id: str, *, needed: bool) -> Sequence[EventEnvel
 def _replay(
     desk: Desk, found: Mapping[str, Any], history: Sequence[EventEnvelope], metric: str | None
 ) -> dict[str, Any]:
-    from cli.sla.books import present_book
+    from cli.sla.books import present
     from cli.sla.replay import replayed_proofs
     from services.sla.domain.instants import to_us
     from services.sla.domain.proof_document import compared
 
     as_of_us = to_us(parse_time(found["as_of"]))
-    book = present_book(desk)
+    book = present(desk).book
     replayed = replayed_proofs(found["ticket_id"], history, book, as_of_us, metric)
     if replayed is None:
         raise CommandError("the history that intake has does not begin with a creation")

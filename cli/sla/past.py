@@ -16,6 +16,7 @@ from cli.desk import envelope_of
 from cli.output import CommandError, NotRunning, UsageError
 from libs.events import EventEnvelope, InvalidData, Malformed, decode_event
 from libs.events.topics import TICKETS_EVENTS
+from libs.runtime.clock import Clock, parse_clock
 from libs.runtime.runstate import read_run
 from libs.runtime.settings import settings_of
 from libs.runtime.topiclog import open_topics
@@ -79,6 +80,22 @@ def from_file(path: Path, tick: Tick) -> Iterator[list[EventEnvelope]]:
                 tick(raw.tell(), size)
     except (OSError, EOFError) as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def first_year(path: Path) -> int | None:
+    """The year of the first event in such a file; None when it has none. Raises as `from_file`."""
+    for batch in from_file(path, lambda _done, _total: None):
+        for envelope in batch:
+            return envelope.time.year
+    return None
+
+
+def clock_of(data_dir: Path) -> Clock:
+    """The clock of the system that runs on this directory, else the one that the settings name."""
+    state = read_run(data_dir)
+    if state is not None:
+        return parse_clock(state.clock)
+    return settings_of("sla", data_dir=data_dir).make_clock()
 
 
 def _batches(path: Path, raw: BufferedReader) -> Iterator[list[EventEnvelope]]:

@@ -209,7 +209,7 @@ class WhatIf:
         self.span_us = from_us, to_us
         self.shelf = Shelf(open_max)
         self.tickets = self.events = self.headless = 0
-        self.end_us = FIRST_US
+        self.end_us = self.as_of_us = FIRST_US
         self.old: dict[tuple[str, str], Cell] = {}
         self.new: dict[tuple[str, str], Cell] = {}
 
@@ -236,9 +236,11 @@ class WhatIf:
             self.end_us = max(self.end_us, to_us(envelope.time))
         self.shelf.put(replayed)
 
-    def changes(self) -> Iterator[Change]:
-        """Closes the history: counts every clock as it stands at the last event of all, and gives those
-        whose verdict is another one, by ticket number. To be called once, and read to its end."""
+    def changes(self, as_of_us: int = FIRST_US) -> Iterator[Change]:
+        """Closes the history: counts every clock as it stands at `as_of_us`, or at the last event of all
+        if that is later, and gives those whose verdict is another one, by ticket number. To be called
+        once, and read to its end."""
+        self.as_of_us = max(as_of_us, self.end_us)
         for replayed in self.shelf.all():
             old = self._counted(replayed.old, self.books[0], self.old)
             new = self._counted(replayed.new, self.books[1], self.new)
@@ -266,7 +268,7 @@ class WhatIf:
         self, side: Side, book: Book, cells: dict[tuple[str, str], Cell]
     ) -> dict[tuple[Metric, int], Outcome]:
         found: dict[tuple[Metric, int], Outcome] = {}
-        for one in side.outcomes(book, self.end_us):
+        for one in side.outcomes(book, self.as_of_us):
             if self.span_us[0] <= one.started_us < self.span_us[1]:
                 found[one.metric, one.started_by] = one
                 cells.setdefault((one.metric, one.priority), Cell()).add(one.verdict)

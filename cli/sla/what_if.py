@@ -63,6 +63,14 @@ def what_if(
     against_calendar: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A calendar that those use.")
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="When to judge clocks that still run: not before the last event."
+            " Otherwise now by the system's clock; with --events at the last event.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many changed verdicts to list.")] = 20,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: JsonFlag = False,
@@ -77,40 +85,75 @@ def what_if(
     if against_calendar and against is None:
         raise UsageError("--against-calendar goes with --against")
     from_us, to_us = _instant("--from", from_), _instant("--to", to)
-    old = _old(data_dir, against, against_calendar or [])
-    new = _new(policy, calendar or [], old)
+    if from_us is not None and to_us is not None and from_us > to_us:
+        raise UsageError(f"--from {from_} is later than --to {to}: no clock can start in between")
+    as_of_us = _instant("--as-of", as_of)
+    old, new = _books(
+        (policy, calendar or []),
+        None if against is None else (against, against_calendar or []),
+        data_dir,
+        _year(data_dir, events),
+    )
     spans = {name: at for name, at in (("from_us", from_us), ("to_us", to_us)) if at is not None}
     made = WhatIf(old, new, **spans)
     unreadable: list[str] = []
     _read(made, data_dir, events, unreadable)
+    until_us, until_is = _until(made, data_dir, events, as_of_us)
     changes: list[Change] = []
     changed = 0
-    for change in made.changes():
+    for change in made.changes(until_us):
         changed += 1
         if json or len(changes) < limit:
             changes.append(change)
     if json:
-        print_json(_document(made, changes, len(unreadable)))
+        print_json(_document(made, changes, len(unreadable), until_is))
     else:
-        _print(made, changes, changed)
+        _print(made, changes, changed, until_is)
     _complain(made, unreadable)
 
 
-def _old(data_dir: Path, against: Path | None, calendars: list[Path]) -> Book:
-    from cli.sla.books import book_of_files, built_in, present_book
+def _books(
+    new: tuple[Path, list[Path]], against: tuple[Path, list[Path]] | None, data_dir: Path, year: int
+) -> tuple[Book, Book]:
+    """The old book and the new one; of each a file of policies and files of calendars."""
+    from cli.desk import Desk
+    from cli.sla.books import Present, book_of_files, built_in, present
 
     if against is not None:
-        return book_of_files(against, calendars, built_in())
-    from cli.desk import Desk
+        old = Present(book_of_files(*against, built_in(), year))
+    else:
+        with Desk(data_dir) as desk:
+            old = present(desk)
+    return old.book, book_of_files(*new, old, year)
 
-    with Desk(data_dir) as desk:
-        return present_book(desk)
+
+def _year(data_dir: Path, events: Path | None) -> int:
+    """Around which holidays are looked up: the file's, so that the same files give the same figures in
+    any year, else the present one."""
+    from cli.sla.past import clock_of, first_year
+
+    found = None if events is None else first_year(events)
+    return clock_of(data_dir).now().year if found is None else found
 
 
-def _new(policy: Path, calendars: list[Path], old: Book) -> Book:
-    from cli.sla.books import book_of_files
+def _until(
+    made: WhatIf, data_dir: Path, events: Path | None, as_of_us: int | None
+) -> tuple[int, str]:
+    """The instant up to which clocks run that still do, and what it is: in words. The service's own
+    clocks run on while nothing happens, hence its clock and not the last event of a quiet desk."""
+    from cli.sla.past import clock_of
+    from services.sla.domain.instants import to_us
 
-    return book_of_files(policy, calendars, old.calendars)
+    if as_of_us is not None:
+        if as_of_us < made.end_us:
+            raise UsageError(
+                f"--as-of is before the last event, which was at {_time(made.end_us)}:"
+                " give that time or a later one"
+            )
+        return as_of_us, "as asked"
+    if events is not None:
+        return made.end_us, "the last event"
+    return to_us(clock_of(data_dir).now()), "now by the system's clock"
 
 
 def _read(made: WhatIf, data_dir: Path, events: Path | None, unreadable: list[str]) -> None:
@@ -147,7 +190,7 @@ def _instant(option: str, text: str | None) -> int | None:
 # ---- what comes out ----------------------------------------------------------------------------
 
 
-def _print(made: WhatIf, changes: list[Change], changed: int) -> None:
+def _print(made: WhatIf, changes: list[Change], changed: int, until_is: str) -> None:
     from cli.sla.tally import rows_of
 
     rows = [
@@ -181,6 +224,7 @@ def _print(made: WhatIf, changes: list[Change], changed: int) -> None:
         f"{made.tickets:,} tickets, {made.events:,} events up to {_time(made.end_us)};"
         f" {changed:,} clocks have another verdict{more}"
     )
+    say(f"clocks of live tickets are judged as of {_time(made.as_of_us)} ({until_is})")
 
 
 def _figures(cell: Cell) -> list[object]:
@@ -199,13 +243,17 @@ def _difference(old: Cell, new: Cell) -> str:
     return f"{100 * (new.attainment - old.attainment):+.1f}"
 
 
-def _document(made: WhatIf, changes: list[Change], unreadable: int) -> dict[str, Any]:
+def _document(
+    made: WhatIf, changes: list[Change], unreadable: int, until_is: str
+) -> dict[str, Any]:
     from cli.sla.tally import rows_of
 
     return {
         "tickets": made.tickets,
         "events": made.events,
-        "as_of": _time(made.end_us) if made.events else None,
+        "last_event": _time(made.end_us) if made.events else None,
+        "as_of": _time(made.as_of_us) if made.events else None,
+        "as_of_is": until_is,
         "unreadable": unreadable,
         "without_beginning": made.headless,
         "attainment": [

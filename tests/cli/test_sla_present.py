@@ -15,15 +15,17 @@ from typer.testing import CliRunner, Result
 from cli.desk import Desk
 from cli.main import app
 from cli.output import OK, UNREACHABLE
-from cli.sla.books import present_book
-from libs.events import encode_event
+from cli.sla.books import book_of_files, present
+from libs.events import encode_event, format_time
 from libs.events.topics import TICKETS_EVENTS, TOPICS
+from libs.runtime.clock import RealClock
 from libs.runtime.kafka import ensure_topics, producer
 from libs.runtime.localserver import free_port
 from libs.runtime.service import Service
 from services.sla import store as s
 from services.sla.app import build
 from services.sla.config import SlaSettings
+from services.sla.domain.holidays import with_upload
 from services.sla.domain.instants import DAY_US, to_us
 from tests.backends.shared import Kafka
 from tests.cli.served import served
@@ -61,7 +63,7 @@ def what_if(directory: Path) -> Result:
 
 def test_the_present_book_is_the_service_s_own(sla: Service, tmp_path: Path) -> None:
     with Desk(tmp_path) as desk:
-        found = present_book(desk)
+        found = present(desk).book
     with sla.store.database.reading() as connection:
         own = s.Books().read(connection)
     assert found.policy_sets == own.policy_sets
@@ -72,6 +74,24 @@ def test_the_present_book_is_the_service_s_own(sla: Service, tmp_path: Path) -> 
         assert [(one.effective_from_us, one.calendar.week) for one in versions] == [
             (one.effective_from_us, one.calendar.week) for one in found.calendars[name]
         ]
+
+
+def test_uploaded_holidays_stay_when_a_file_has_the_calendar(sla: Service, tmp_path: Path) -> None:
+    def upload(connection: Any, _: Any) -> None:
+        document = with_upload(
+            s.newest_calendar(connection, "business") or {}, "desk", {"2026-06-07": "Fair"}
+        )
+        later_us = to_us(at("00:00")) + 3 * DAY_US
+        s.put_calendar(connection, s.Books().read(connection), document, later_us)
+
+    sla.store.write_now(upload)
+    (tmp_path / "calendar.yaml").write_text(json.dumps([CLOSED, CLOSED | {"id": "other"}]), "utf-8")
+    (tmp_path / "new.yaml").write_text(yaml.safe_dump(policies(60)), "utf-8")
+    with Desk(tmp_path) as desk:
+        known = present(desk)
+    made = book_of_files(tmp_path / "new.yaml", [tmp_path / "calendar.yaml"], known, 2026)
+    assert made.calendars["business"][-1].calendar.holiday_names == {"2026-06-07": "Fair"}
+    assert made.calendars["other"][-1].calendar.holiday_names == {}
 
 
 async def publish(kafka: Kafka, streams: list[Stream]) -> None:
@@ -112,7 +132,27 @@ def test_the_history_comes_from_kafka(
     assert {one["new"] for one in found["changes"] if one["metric"] == "requester_wait"} == {
         "no clock"
     }
+    assert (found["last_event"], found["as_of_is"]) == (
+        "2026-06-04T10:02:00Z",
+        "now by the system's clock",
+    )
     assert "1 message(s) could not be read" in shown.stderr
+
+
+def test_a_quiet_desk_is_judged_by_the_clock_of_the_system(
+    sla: Service, tmp_path: Path, embedded_kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BITACORA_KAFKA_BOOTSTRAP_SERVERS", embedded_kafka.bootstrap)
+    monkeypatch.setenv(
+        "BITACORA_CLOCK", f"accelerated:2026-06-01T10:20:00Z,{format_time(RealClock().now())},1"
+    )
+    stream = Stream("quiet")
+    stream.add("10:00", created(number=1))  # critical: 15 minutes at present, 30 to be tried
+    asyncio.run(publish(embedded_kafka, [stream]))
+    found = json.loads(what_if(tmp_path).stdout)
+    assert found["as_of"].startswith("2026-06-01T10:2")
+    replies = [one for one in found["changes"] if one["metric"] == "first_reply"]
+    assert [(one["old"], one["new"]) for one in replies] == [("missed", "running")]
 
 
 def test_no_kafka(sla: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,48 @@ def test_only_the_clocks_of_a_time(ask: Ask) -> None:
     assert json.loads(ask("--json", "--to", "2026-06-01T10:00:01Z").stdout)["changed"] == 2
 
 
+def test_clocks_that_run_are_judged_as_of_a_time_that_is_said(ask: Ask) -> None:
+    found = json.loads(ask("--json").stdout)
+    assert found["as_of_is"] == "the last event"
+    late = json.loads(ask("--json", "--as-of", "2026-06-01T11:00:00Z").stdout)
+    assert (late["as_of"], late["as_of_is"]) == ("2026-06-01T11:00:00Z", "as asked")
+    assert late["last_event"] == found["last_event"] == "2026-06-01T10:55:00Z"
+    third = [one for one in late["changes"] if one["number"] == 3]
+    assert third == []  # an hour is over as well: missed by both
+    assert late["attainment"][-1]["old"] == {"kept": 2, "missed": 1, "attainment": 2 / 3}
+    assert "2026-06-01T11:00:00Z (as asked)" in ask("--as-of", "2026-06-01T11:00:00Z").stderr
+    early = ask("--as-of", "2026-06-01T10:54:00Z")
+    assert (early.exit_code, "2026-06-01T10:55:00Z" in early.stderr) == (USAGE, True)
+
+
+def test_a_time_that_ends_before_it_begins_is_refused(ask: Ask) -> None:
+    shown = ask("--from", "2026-06-02", "--to", "2026-06-01")
+    assert (shown.exit_code, "--from 2026-06-02 is later" in shown.stderr) == (USAGE, True)
+    assert ask("--from", "2026-06-02", "--to", "2026-06-02").exit_code == OK
+
+
+@pytest.mark.parametrize("year", [1996, 2026, 2066])
+def test_holidays_of_countries_are_those_of_the_history_s_years(
+    ask: Ask, tmp_path: Path, year: int
+) -> None:
+    stream = Stream("holiday")
+    when = at("10:00").replace(year=year, month=12, day=25)
+    stream.add(when, created(number=1))
+    stream.add(when + timedelta(hours=2), reply(), "agent:7")
+    (tmp_path / "events.jsonl").write_text(lines_of([stream]), "utf-8")
+    week = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    desk_ = {"id": "desk", "zone": "UTC", "hours": week, "holiday_countries": [{"country": "US"}]}
+    (tmp_path / "desk.yaml").write_text(yaml.safe_dump(desk_), "utf-8")
+    (tmp_path / "new.yaml").write_text(
+        yaml.safe_dump(policies(1800)).replace("always", "desk"), "utf-8"
+    )
+    shown = ask("--json", "--calendar", str(tmp_path / "desk.yaml"))
+    assert shown.exit_code == OK, shown.output
+    assert [(one["old"], one["new"]) for one in json.loads(shown.stdout)["changes"]] == [
+        ("missed", "kept")
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "told"),
     [
