@@ -48,13 +48,12 @@ def present(desk: Desk) -> Present:
         )
         calendars.setdefault(str(entry["id"]), []).append(version)
         uploads[str(entry["id"])] = uploads_of(document)  # in the end those of the newest
-    newest = {name: versions[-1].calendar for name, versions in calendars.items()}
     sets = [
         policy_set_of(
             entry["policies"],
             version=int(entry["version"]),
             effective_from_us=_effective_us(entry),
-            calendars=newest,
+            calendars=None,  # what was accepted once is history, whatever calendars say now
         )
         for entry in reversed(desk.get("sla", "/v1/policies")["versions"])
     ]
