@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from sqlalchemy import Connection
 
 from libs.events.sla import Metric
@@ -44,6 +44,13 @@ from services.sla.store import (
 )
 
 
+def _no_number(value: Any) -> Any:
+    """A bare number would be taken for seconds since 1970: `at=2026` for a quiet hour of that year."""
+    if isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        raise ValueError("give an instant with its offset, such as 2026-03-02T09:00:00Z")
+    return value
+
+
 def create_router(
     store: ServiceStore, clock: Clock, books: Books, *, edited: Callable[[], None]
 ) -> APIRouter:
@@ -62,7 +69,9 @@ def create_questions(store: ServiceStore, clock: Clock, books: Books) -> APIRout
     @router.get("/v1/clocks/{ticket_id}", summary="The clocks of a ticket at an instant.")
     async def clocks(
         ticket_id: str,
-        at: Annotated[AwareDatetime | None, Query(description="default: now")] = None,
+        at: Annotated[
+            AwareDatetime | None, BeforeValidator(_no_number), Query(description="default: now")
+        ] = None,
     ) -> Response:
         known = _ticket_id(ticket_id)
         now_us = to_us(clock.now())

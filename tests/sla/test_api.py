@@ -187,6 +187,9 @@ async def test_the_clocks_at_any_instant(client: httpx.AsyncClient, bench: Bench
     assert later[1]["history"][0]["policy_version"] == 2
     beyond = (await ask("+1 00:00"))["clocks"][2]
     assert (beyond["breached"], beyond["breached_at"]) == (True, "2026-06-01T12:00:00Z")
+    for seconds in ("2026", "-1", "1772442000.5"):
+        bare = await client.get(f"/v1/clocks/{stream.id}", params={"at": seconds})
+        assert bare.status_code == 422
     refused = await client.get(f"/v1/clocks/{stream.id}", params={"at": "yesterday"})
     assert refused.status_code == 422
 
