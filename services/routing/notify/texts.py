@@ -68,7 +68,9 @@ def _said(kind: Kind, facts: Facts) -> tuple[str, str, str]:
             )
         case "hand_over_limit":
             times = "too often" if facts.count is None else f"{facts.count} times"
-            subject = f"{ticket} was {facts.reason or f'handed over {times}'}"
+            subject = (
+                f"{ticket} was {_spaced(facts.reason) if facts.reason else f'handed over {times}'}"
+            )
             happened = f"{subject}."
             what = "It stays with its agent now" if facts.reason else "It was escalated"
             to_do = f"{what}, and you lead the group. Decide who keeps it, and tell them."
@@ -97,7 +99,11 @@ def _details(facts: Facts) -> list[tuple[str, str]]:
 def _why(facts: Facts) -> str:
     if not facts.reason:
         return ""
-    return f", because {REASONS.get(facts.reason) or _line(facts.reason).replace('_', ' ')}"
+    return f", because {REASONS.get(facts.reason) or _spaced(facts.reason)}"
+
+
+def _spaced(code: str) -> str:
+    return _line(code).replace("_", " ")
 
 
 def _clock(instant: datetime) -> str:
