@@ -181,7 +181,7 @@ def evolve_clock(state: Work | None, event: sla.ClockEvent) -> Work | None:
     before = state if state is not None else Work(id=event.ticket_id)
     dues: dict[str, datetime] = {m: due for m, due in before.dues.items() if m != event.metric}
     due: datetime | None = getattr(event, "due", None)
-    if due is not None and not isinstance(event, sla.ClockSatisfied):
+    if due is not None:
         dues[event.metric] = due
     if dues != before.dues:
         return _copy(before, {"dues": dues})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -34,10 +34,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from libs.runtime.clock import Clock
+from services.routing.domain.instants import instant, micros
 from services.routing.notify.model import KINDS, Facts, Kind, Notification, Outcome, State
+from services.routing.views.columns import instant_of
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
 SECOND_US: Final = 1_000_000
 STALE_S: Final = 86_400.0
 """A cause that is older when it is processed tells nobody: history that is replayed is no news."""
@@ -315,14 +315,6 @@ def delay_s(attempt: int) -> float:
     return float(min(FIRST_DELAY_S * 2 ** (attempt - 1), DELAY_S_MAX))
 
 
-def micros(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND
-
-
-def _instant(value: int | None) -> datetime | None:
-    return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
 def _delivery(row: Row[Any]) -> Delivery:
     facts = from_json(row.facts)
     for name in ("due", "until"):
@@ -335,11 +327,11 @@ def _delivery(row: Row[Any]) -> Delivery:
         agent=row.agent,
         ticket_id=row.ticket_id,
         facts=Facts(**facts),
-        at=EPOCH + timedelta(microseconds=row.at_us),
-        until=_instant(row.until_us),
+        at=instant(row.at_us),
+        until=instant_of(row.until_us),
         attempts=row.attempts,
-        next_try=_instant(row.next_try_us) if row.state == "waiting" else None,
+        next_try=instant_of(row.next_try_us) if row.state == "waiting" else None,
         state=row.state,
         reason=row.reason,
-        sent=_instant(row.sent_us),
+        sent=instant_of(row.sent_us),
     )

@@ -21,6 +21,7 @@ from libs.runtime.logs import get_logger
 from libs.runtime.metrics import Metrics
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
+from services.routing.domain.instants import micros
 from services.routing.notify.channel import Channel
 from services.routing.notify.model import Message
 from services.routing.notify.queue import (
@@ -29,7 +30,6 @@ from services.routing.notify.queue import (
     Ending,
     Notifications,
     Result,
-    micros,
 )
 from services.routing.notify.texts import words_of
 
