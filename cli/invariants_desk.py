@@ -4,15 +4,16 @@
     I7   routing gives no agent more than the agent has capacity for
 
 Only what the desk did itself is judged: a person may give an agent too much, a ticket that was
-pending comes back to its agent, a capacity can be cut. After that the agent is left alone until
-the load is within the capacity again. Imported tickets are left out.
+pending comes back to its agent, a capacity can be cut. Routing hears of that a little later, and what
+it decided before it could know is excused by as much as it could not know. Imported tickets are left
+out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cli.invariants import SHOWN, Check, event_of
@@ -33,18 +34,25 @@ WORKING: Final = (Status.NEW, Status.OPEN)
 
 @dataclass(slots=True)
 class Decision:
+    """`cause` is the id of the event that made routing decide."""
+
     at: datetime
     agent: str
     units: int
+    cause: str
 
 
 @dataclass(slots=True)
 class Held:
-    """A ticket as far as it uses capacity; `units` are those of the last decision on it."""
+    """A ticket as far as it uses capacity; `units` are those of the last decision on it.
+
+    `unasked_at`: since when it uses the capacity of somebody whom routing did not choose then.
+    """
 
     status: Status
     agent: str | None = None
     units: int = 1
+    unasked_at: datetime | None = None
 
     @property
     def user(self) -> str | None:
@@ -74,7 +82,7 @@ class DeskChecks:
             known.append((envelope.recorded_time, event.capacity))
         elif isinstance(event, TicketRouted) and event.agent is not None:
             units = event.needs.units if event.needs else 1
-            found = Decision(envelope.recorded_time, event.agent, units)
+            found = Decision(envelope.recorded_time, event.agent, units, envelope.causation_id)
             self.decisions[event.decision_id] = found
         elif isinstance(event, TicketCreated) and event.imported_from is not None:
             self._imported.add(envelope.stream_id)
@@ -91,36 +99,49 @@ class DeskChecks:
     def capacity(self) -> Check:
         """I7. Tickets' events are replayed in the order in which they were recorded."""
         check = Check("I7", "routing keeps within capacity", ok=True)
+        behind = self._behind()
         tickets: dict[str, Held] = {}
-        loads: dict[str, int] = {}
-        excused: dict[str, datetime] = {}
+        users: dict[str, dict[str, Held]] = {}
         judged = 0
         for envelope in self._changes:
             event = event_of(envelope)
-            held = tickets.get(envelope.stream_id) or Held(Status.NEW)
-            before = (held.user, held.units)
+            held = tickets.setdefault(envelope.stream_id, Held(Status.NEW))
+            before = held.user
             _HOLDING[type(event)](held, event)
-            tickets[envelope.stream_id] = held
             decision = self._decision(event)
             if decision is not None:
                 held.units = decision.units
-            _move(loads, before, (held.user, held.units))
             agent = held.user
-            if agent is None or agent == before[0] or agent not in self.capacities:
+            if before is not None and agent != before:
+                del users[before][envelope.stream_id]
+            if agent is None or (agent == before and decision is None):
                 continue
-            if decision is None:
-                excused[agent] = envelope.recorded_time
+            users.setdefault(agent, {})[envelope.stream_id] = held
+            held.unasked_at = envelope.recorded_time if decision is None else None
+            if decision is None or agent == before or agent not in self.capacities:
                 continue
             judged += 1
             allowed = self._capacity_at(agent, decision.at)
-            if loads[agent] <= allowed:
-                excused.pop(agent, None)
-            elif agent not in excused:
-                check.problems.append(f"{envelope.id}: {agent} has {loads[agent]} of {allowed}")
+            load = sum(one.units for one in users[agent].values())
+            unknown = sum(
+                one.units
+                for one in users[agent].values()
+                if one.unasked_at is not None and one.unasked_at >= decision.at - behind
+            )
+            if load - unknown > allowed:
+                check.problems.append(f"{envelope.id}: {agent} has {load} of {allowed}")
         check.figures["assignments by routing"] = judged
         check.ok = not check.problems
         del check.problems[SHOWN:]
         return check
+
+    def _behind(self) -> timedelta:
+        """How far routing was behind the tickets' events at most when it decided because of one."""
+        recorded = {envelope.id: envelope.recorded_time for envelope in self._changes}
+        lags = [
+            one.at - recorded[one.cause] for one in self.decisions.values() if one.cause in recorded
+        ]
+        return max(lags, default=timedelta())
 
     def _decision(self, event: object) -> Decision | None:
         if not isinstance(event, Assigned) or event.decision_id is None:
@@ -137,14 +158,6 @@ class DeskChecks:
                 break
             last = max(last, capacity) if at == when else capacity
         return last
-
-
-def _move(
-    loads: dict[str, int], before: tuple[str | None, int], after: tuple[str | None, int]
-) -> None:
-    for (agent, units), sign in ((before, -1), (after, 1)):
-        if agent is not None:
-            loads[agent] = loads.get(agent, 0) + sign * units
 
 
 def _created(held: Held, event: TicketCreated) -> None:

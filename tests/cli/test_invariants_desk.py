@@ -31,6 +31,13 @@ class Story:
             self.checks.take(envelope(stream, next(self._number), event, self._at))
 
     def routed(self, ticket: str, agent: str) -> None:
+        self.assigned(ticket, agent, self.decided(ticket, agent))
+
+    def assigned(self, ticket: str, agent: str, decision: str) -> None:
+        self.tell(ticket, Assigned(agent=agent, decision_id=decision))
+
+    def decided(self, ticket: str, agent: str) -> str:
+        """What intake has not heard of yet."""
         decision = f"decision {next(self._number)}"
         record = TicketRouted(
             decision_id=decision,
@@ -41,7 +48,7 @@ class Story:
             rule_version="1",
         )
         self._late.append((f"decision:{ticket}", record, self._at))
-        self.tell(ticket, Assigned(agent=agent, decision_id=decision))
+        return decision
 
     def problems(self) -> list[str]:
         for stream, record, at in self._late:
@@ -88,6 +95,28 @@ def test_what_a_person_did_is_excused_until_there_is_room_again() -> None:
     told.routed(T3, "ana")
     [problem] = told.problems()
     assert T3 in problem
+
+
+def test_what_was_decided_before_a_ticket_came_back_is_excused() -> None:
+    told = story(capacity=2)
+    told.routed(T1, "ana")
+    told.tell(T1, StatusChanged(status=Status.PENDING, previous=Status.OPEN))
+    asked = [(ticket, told.decided(ticket, "ana")) for ticket in (T2, T3)]
+    told.tell(T1, StatusChanged(status=Status.OPEN, previous=Status.PENDING))
+    for ticket, decision in asked:  # the first one still fits, the second one no longer
+        told.assigned(ticket, "ana", decision)
+    assert told.problems() == []
+
+
+def test_what_came_back_long_ago_is_no_excuse() -> None:
+    told = story()
+    told.routed(T1, "ana")
+    told.tell(T1, StatusChanged(status=Status.PENDING, previous=Status.OPEN))
+    told.tell(T1, StatusChanged(status=Status.OPEN, previous=Status.PENDING))
+    told.tell(T3, StatusChanged(status=Status.OPEN, previous=Status.NEW))
+    told.routed(T2, "ana")
+    [problem] = told.problems()
+    assert "ana has 2 of 1" in problem
 
 
 def test_a_breach_before_its_time_is_found() -> None:
