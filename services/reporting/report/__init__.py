@@ -1,0 +1,1 @@
+"""Figures: one query model, answered from the fact tables by the definitions of `domain.metrics`."""
