@@ -32,8 +32,8 @@ from libs.runtime.database import Database
 from libs.runtime.outbox import Outgoing
 from libs.runtime.share import WHOLE
 from libs.runtime.store import ServiceStore
+from libs.worktime.instants import FIRST_US
 from services.sla import store as s
-from services.sla.domain.instants import FIRST_US
 from services.sla.handlers import TicketEvents
 from services.sla.timers.table import timers
 from services.sla.timers.task import Timers

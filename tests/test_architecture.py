@@ -36,8 +36,12 @@ IMPURE_CALLS: Final = frozenset(
     "open print input exec eval uuid1 uuid4 getrandbits"
     " datetime.now datetime.utcnow datetime.today date.today".split()
 )
+PUBLISHED: Final = ("libs.events", "libs.worktime")
+"""Rooms that a domain may build upon."""
 PUBLISHED_PURE: Final = ("fold", "base", "ticket", "agent", "routing", "sla", "rejection")
 """Modules of libs.events that are as pure as a domain."""
+WORKTIME_USERS: Final = ("services.sla", "services.routing", "services.reporting")
+"""Who counts business time, beside the command line, the benchmarks and the tests."""
 
 PLACES: Final = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/[\w.]|[A-Z]:\\Users\\")
 TEXTS: Final = frozenset({".py", ".md", ".toml", ".yaml", ".yml", ".xml", ".json", ".txt", ".html"})
@@ -126,6 +130,19 @@ def test_the_runtime_knows_no_service() -> None:
             assert not ours or is_in(imported, "libs"), f"{name} imports {imported}"
 
 
+def test_business_time_stands_alone_and_is_imported_by_those_who_count_it() -> None:
+    for name in of("libs.worktime"):
+        for imported in imports(name):
+            top = imported.partition(".")[0]
+            assert top not in IMPURE, f"{name} imports {imported}"
+            ours = top in ROOMS and not is_in(imported, "libs.worktime")
+            assert not ours, f"{name} imports {imported}"
+    for name in (*of("libs"), *of("services")):
+        if not any(is_in(name, user) for user in ("libs.worktime", *WORKTIME_USERS)):
+            for imported in imports(name):
+                assert not is_in(imported, "libs.worktime"), f"{name} imports {imported}"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_imports_itself_and_libs_only(service: str) -> None:
     for name in of(f"services.{service}"):
@@ -151,7 +168,7 @@ def test_a_domain_imports_the_published_language_and_pure_modules_only() -> None
         for imported in imports(name):
             top = imported.partition(".")[0]
             if top in ROOMS:
-                allowed = is_in(imported, own) or is_in(imported, "libs.events")
+                allowed = any(is_in(imported, room) for room in (own, *PUBLISHED))
                 # The words for "refused" are part of what a domain says.
                 assert allowed or imported == "libs.runtime.errors", f"{name} imports {imported}"
             assert top not in IMPURE, f"{name} imports {imported}"
@@ -159,7 +176,7 @@ def test_a_domain_imports_the_published_language_and_pure_modules_only() -> None
 
 def test_domains_and_the_fold_do_no_io_and_take_no_time_or_chance_of_their_own() -> None:
     published = (f"libs.events.{module}" for module in PUBLISHED_PURE)
-    for name in (*domain_modules(), *published):
+    for name in (*domain_modules(), *published, *of("libs.worktime")):
         assert not {i.partition(".")[0] for i in imports(name)} & IMPURE, name
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.AsyncFunctionDef | ast.Await):

@@ -14,16 +14,16 @@ from libs.events import parse_time
 from libs.runtime.errors import Poison
 from libs.runtime.strict_json import strict_json
 from libs.runtime.strict_yaml import SIZE_MAX_BYTES, strict_yaml
+from libs.worktime.calendar import calendar_of
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.holidays import resolved, uploads_of
+from libs.worktime.instants import FIRST_US, to_us
+from libs.worktime.timeline import CalendarVersion
+from libs.worktime.zones import tzdata_version
 from services.sla.bodies import CalendarBody, CalendarsBody, PoliciesBody
 from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import calendar_of
 from services.sla.domain.definitions import policy_set_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.holidays import resolved, uploads_of
-from services.sla.domain.instants import FIRST_US, to_us
-from services.sla.domain.timeline import CalendarVersion
-from services.sla.domain.zones import tzdata_version
 
 _Body = TypeVar("_Body", bound=BaseModel)
 NO_UPLOADS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {}

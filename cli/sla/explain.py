@@ -90,7 +90,7 @@ def _replay(
 ) -> dict[str, Any]:
     from cli.sla.books import present
     from cli.sla.replay import replayed_proofs
-    from services.sla.domain.instants import to_us
+    from libs.worktime.instants import to_us
     from services.sla.domain.proof_document import compared
 
     as_of_us = to_us(parse_time(found["as_of"]))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from libs.events import EventEnvelope
+from libs.worktime.instants import to_us
 from services.sla.domain.book import Book
-from services.sla.domain.instants import to_us
 from services.sla.domain.proof_document import proofs
 from services.sla.domain.state import Clock
 from services.sla.domain.ticket import Cause, TicketClocks, advance

@@ -12,9 +12,9 @@ from cli.sla.past import is_new
 from libs.events import EventEnvelope, Priority
 from libs.events import ticket as t
 from libs.events.sla import Metric
+from libs.worktime.instants import FIRST_US, LAST_US, to_us
 from services.sla.domain.book import Book
 from services.sla.domain.clocks import breached
-from services.sla.domain.instants import FIRST_US, LAST_US, to_us
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.state import CANCELLED, SATISFIED, Clock
 from services.sla.domain.ticket import Cause, TicketClocks, advance, expire

@@ -142,7 +142,7 @@ def _until(
     """The instant up to which clocks run that still do, and what it is: in words. The service's own
     clocks run on while nothing happens, hence its clock and not the last event of a quiet desk."""
     from cli.sla.past import clock_of
-    from services.sla.domain.instants import to_us
+    from libs.worktime.instants import to_us
 
     if as_of_us is not None:
         if as_of_us < made.end_us:
@@ -172,7 +172,7 @@ def _read(made: WhatIf, data_dir: Path, events: Path | None, unreadable: list[st
 
 
 def _instant(option: str, text: str | None) -> int | None:
-    from services.sla.domain.instants import to_us
+    from libs.worktime.instants import to_us
 
     if text is None:
         return None
@@ -298,6 +298,6 @@ def _complain(made: WhatIf, unreadable: list[str]) -> None:
 
 
 def _time(instant_us: int | None) -> str | None:
-    from services.sla.domain.instants import to_datetime
+    from libs.worktime.instants import to_datetime
 
     return None if instant_us is None else format_time(to_datetime(instant_us))

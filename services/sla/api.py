@@ -18,11 +18,8 @@ from libs.runtime.errors import Poison, Rejected
 from libs.runtime.http import LeanRoute, body_of, json_response, takes
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
-from services.sla import views
-from services.sla.bodies import CalendarsBody, PoliciesBody
-from services.sla.domain.book import Book
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.holidays import (
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.holidays import (
     YEARS_AHEAD,
     YEARS_BACK,
     has_upload,
@@ -31,8 +28,11 @@ from services.sla.domain.holidays import (
     with_upload,
     without_upload,
 )
-from services.sla.domain.ical import holidays_of_ical
-from services.sla.domain.instants import to_us
+from libs.worktime.ical import holidays_of_ical
+from libs.worktime.instants import to_us
+from services.sla import views
+from services.sla.bodies import CalendarsBody, PoliciesBody
+from services.sla.domain.book import Book
 from services.sla.store import (
     Books,
     Put,

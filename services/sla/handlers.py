@@ -13,12 +13,12 @@ from libs.events import Command, CommandEnvelope, EventEnvelope, Priority
 from libs.events.commands import ChangePriority, EscalateTicket, UnassignTicket
 from libs.events.topics import SLA_EVENTS, TICKETS_EVENTS
 from libs.runtime.outbox import Outgoing
+from libs.worktime.instants import to_datetime, to_us
 from services.sla import store
 from services.sla.domain.actions import Deed
 from services.sla.domain.book import Book
 from services.sla.domain.clocks import terms_of
 from services.sla.domain.facts import action_event, deeds_of, event_of, stream_of
-from services.sla.domain.instants import to_datetime, to_us
 from services.sla.domain.state import Clock, Fact
 from services.sla.domain.ticket import Cause, TicketClocks, advance
 from services.sla.timers.table import Armed

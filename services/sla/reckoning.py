@@ -18,8 +18,8 @@ from libs.runtime.clock import Clock
 from libs.runtime.logs import get_logger
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
+from libs.worktime.instants import to_us
 from services.sla import store as s
-from services.sla.domain.instants import to_us
 from services.sla.domain.ticket import reckon_anew
 from services.sla.handlers import SetTimers, say
 

@@ -27,15 +27,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from libs.runtime.database import upsert
+from libs.worktime.calendar import calendar_of
+from libs.worktime.instants import FIRST_US
+from libs.worktime.timeline import CalendarVersion
+from libs.worktime.zones import tzdata_version
 from services.sla.defaults import CALENDARS, POLICIES
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import calendar_of
 from services.sla.domain.definitions import check_targets, policy_set_of
-from services.sla.domain.instants import FIRST_US
 from services.sla.domain.state import Clock
 from services.sla.domain.ticket import TicketClocks
-from services.sla.domain.timeline import CalendarVersion
-from services.sla.domain.zones import tzdata_version
 from services.sla.timers.table import Armed, save_timers, timers
 
 METADATA: Final = MetaData()

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from libs.events import format_time
+from libs.worktime.instants import SECOND_US, to_datetime
 from services.sla.domain.book import Book
-from services.sla.domain.instants import SECOND_US, to_datetime
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.proof_document import proofs
 from services.sla.domain.standing import standing

@@ -22,11 +22,11 @@ from libs.runtime.clock import RealClock
 from libs.runtime.kafka import ensure_topics, producer
 from libs.runtime.localserver import free_port
 from libs.runtime.service import Service
+from libs.worktime.holidays import with_upload
+from libs.worktime.instants import DAY_US, to_us
 from services.sla import store as s
 from services.sla.app import build
 from services.sla.config import SlaSettings
-from services.sla.domain.holidays import with_upload
-from services.sla.domain.instants import DAY_US, to_us
 from tests.backends.shared import Kafka
 from tests.cli.served import served
 from tests.cli.test_sla_what_if import policies

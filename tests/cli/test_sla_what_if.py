@@ -22,10 +22,10 @@ from cli.output import FAILED, OK, UNREACHABLE, USAGE
 from cli.sla.tally import WhatIf, rows_of
 from libs.events import format_time
 from libs.runtime.localserver import free_port
+from libs.worktime.instants import FIRST_US, SECOND_US, to_us
 from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
 from services.sla.domain.clocks import breached
-from services.sla.domain.instants import FIRST_US, SECOND_US, to_us
 from services.sla.domain.policy import PolicySet
 from tests.cli.importing import SAMPLE
 from tests.sla.attainment import attainment

@@ -17,8 +17,8 @@ from libs.runtime.mapper import envelope_of, unpack_headers
 from libs.runtime.outbox import Outgoing
 from libs.runtime.share import WHOLE
 from libs.runtime.store import ServiceStore
+from libs.worktime.instants import to_us
 from services.sla import store as s
-from services.sla.domain.instants import to_us
 from services.sla.handlers import TicketEvents
 from services.sla.timers.agenda import BEGINNING
 from services.sla.timers.firing import fire

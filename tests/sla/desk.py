@@ -10,14 +10,14 @@ from libs.events import Channel, Event, EventEnvelope, Priority, Status
 from libs.events import ticket as t
 from libs.events.chain import GENESIS
 from libs.runtime.mapper import envelope_of, record_event
+from libs.worktime.calendar import calendar_of
+from libs.worktime.instants import FIRST_US, to_datetime, to_us
+from libs.worktime.timeline import CalendarVersion
 from services.sla.defaults import CALENDARS, POLICIES
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import calendar_of
 from services.sla.domain.definitions import policy_set_of
-from services.sla.domain.instants import FIRST_US, to_datetime, to_us
 from services.sla.domain.state import Fact
 from services.sla.domain.ticket import Cause, TicketClocks, advance, expire
-from services.sla.domain.timeline import CalendarVersion
 
 MONDAY = datetime(2026, 6, 1, 7, 0, tzinfo=UTC)
 """A Monday, 09:00 in Madrid: the business calendar opens."""

@@ -13,10 +13,10 @@ from libs.events import Event, Priority
 from libs.events import commands as cmd
 from libs.events import sla as e
 from libs.events import ticket as t
+from libs.worktime.instants import to_us
 from services.sla.domain.actions import PRIORITIES
 from services.sla.domain.clocks import terms_of
 from services.sla.domain.facts import deeds_of
-from services.sla.domain.instants import to_us
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.ticket import Cause, advance, expire
 from services.sla.store import put_policies

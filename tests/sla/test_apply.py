@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.events import CommandEnvelope, UnknownEvent
 from libs.events import sla as e
-from services.sla.domain.instants import to_us
+from libs.worktime.instants import to_us
 from tests.sla.bench import Bench, apart
 from tests.sla.desk import Stream, activated, at, created, priority, reply, status
 

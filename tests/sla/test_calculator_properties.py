@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from libs.worktime.calendar import calendar_of
+from libs.worktime.instants import LAST_US, SECOND_US, to_us
 from services.sla.domain.calculator import answer_line, due_us, elapsed_us
-from services.sla.domain.calendar import calendar_of
-from services.sla.domain.instants import LAST_US, SECOND_US, to_us
-from tests.sla.naive import definitions, is_open
+from tests.worktime.naive import definitions, is_open
 
 SPAN_S = 4 * 3600
 VALID: dict[str, Any] = {

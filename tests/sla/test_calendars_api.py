@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from libs.runtime.http import create_http_app
+from libs.worktime.holidays import holidays_version
+from libs.worktime.instants import to_us
 from services.sla.api import create_router
-from services.sla.domain.holidays import holidays_version
-from services.sla.domain.instants import to_us
 from tests.sla.bench import Bench
 from tests.sla.desk import at
-from tests.sla.test_holidays import ical
+from tests.worktime.test_holidays import ical
 
 OFFICE = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 FILE = {"content-type": "text/calendar"}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from libs.events import Event, UnknownEvent
 from libs.events import ticket as t
+from libs.worktime.instants import SECOND_US, to_us
 from services.sla.domain.facts import event_of
-from services.sla.domain.instants import SECOND_US, to_us
 from services.sla.domain.state import Fact
 from services.sla.domain.ticket import Cause, advance, expire
 from tests.sla.desk import Case, activated, at, book_of, created, policy, priority, reply, status

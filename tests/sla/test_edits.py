@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events import sla as e
+from libs.worktime.calendar import calendar_of
+from libs.worktime.instants import DAY_US, SECOND_US, to_us
+from libs.worktime.timeline import CalendarVersion
 from services.sla import store as s
 from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import calendar_of
-from services.sla.domain.instants import DAY_US, SECOND_US, to_us
 from services.sla.domain.proof_document import proofs
-from services.sla.domain.timeline import CalendarVersion, Timeline
 from services.sla.reckoning import Reckoning
 from tests.sla.bench import Bench
 from tests.sla.desk import Case, Stream, at, book_of, created, policy, priority, reply, status
@@ -139,36 +139,6 @@ def test_whenever_an_edit_is_noticed_the_verdict_is_the_same(
         clock = case.clock("requester_wait")
         verdicts.append((clock.breach_us, clock.elapsed_us, clock.state))
     assert verdicts[0] == verdicts[1]
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(-3, 6), shift), min_size=1, max_size=4),
-    st.integers(-4 * 24, 6 * 24),
-    st.integers(0, 200 * 60),
-)
-def test_a_timeline_counts_each_instant_by_the_version_in_force(
-    versions: list[tuple[int, dict[str, Any]]], start_h: int, minutes: int
-) -> None:
-    monday = to_us(at("00:00"))
-    made = [
-        CalendarVersion(monday + day * DAY_US, calendar_of(document, number))
-        for number, (day, document) in enumerate(versions, start=1)
-    ]
-    line = Timeline("desk", made)
-    start_us = monday + start_h * HOUR_S * SECOND_US
-    end_us = start_us + minutes * 60 * SECOND_US
-    hour_us = HOUR_S * SECOND_US
-    counted = 0
-    for hour in range(start_us, end_us, hour_us):  # versions and hours change on the full hour
-        in_force = [one for one in made if one.effective_from_us <= hour] or made[:1]
-        counted += in_force[-1].calendar.elapsed_us(hour, min(hour + hour_us, end_us))
-    assert line.elapsed_us(start_us, end_us) == counted
-    if counted:
-        due_us = line.add_us(start_us, counted)
-        assert due_us <= end_us
-        assert line.elapsed_us(start_us, due_us) == counted
-        assert line.elapsed_us(start_us, due_us - 1) < counted
 
 
 # ---- a new release of the time zones -----------------------------------------------------------

@@ -17,10 +17,10 @@ from cli.importing.servicenow import ServiceNow
 from cli.importing.table import Table
 from libs.events import EventEnvelope, evolve
 from libs.runtime.outbox import Outgoing
+from libs.worktime.instants import FIRST_US, SECOND_US
 from services.intake.domain import DecisionContext, decide
 from services.sla import store as s
 from services.sla.domain.clocks import breached, terms_of, used_us
-from services.sla.domain.instants import FIRST_US, SECOND_US
 from services.sla.domain.ticket import expire
 from tests.cli.importing import REAL_DATA, SAMPLE
 from tests.sla.attainment import CLOSED, SHIFTS, TARGETS_H, ZONE, Verdict, attainment, read

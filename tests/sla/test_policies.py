@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from libs.events import ticket as t
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import to_us
 from services.sla.domain.book import Book
 from services.sla.domain.definitions import policy_set_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import to_us
 from tests.sla.desk import Case, at, book_of, created, policy, priority, reply, status
 
 

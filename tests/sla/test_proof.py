@@ -9,17 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events import Event
+from libs.worktime.calendar import calendar_of
+from libs.worktime.instants import SECOND_US, to_us
+from libs.worktime.timeline import CalendarVersion
 from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import calendar_of
-from services.sla.domain.instants import SECOND_US, to_us
-from services.sla.domain.layout import lay_out
 from services.sla.domain.proof import Interval, Proof, proof_of
 from services.sla.domain.state import Clock
 from services.sla.domain.ticket import expire
-from services.sla.domain.timeline import CalendarVersion, Timeline
 from tests.sla.desk import Case, at, book_of, created, policy, priority, status
-from tests.sla.naive import definitions
 from tests.sla.test_edits import shift, wait_of
 from tests.sla.test_standing import BOOK, steps
 
@@ -207,26 +205,6 @@ def test_every_proof_of_any_history_adds_up(
         assert covered == found.end_us - found.start_us
         for one in found.intervals:
             assert one.start_us < one.end_us
-
-
-@settings(max_examples=200, deadline=None)
-@given(definitions(), definitions(), st.integers(0, 12 * 1440), st.integers(0, 12 * 1440))
-def test_a_calendar_laid_out_has_the_open_time_that_it_reckons(
-    first: Any, second: Any, minutes: int, edit: int
-) -> None:
-    start_us = to_us(first[1])
-    line = Timeline(
-        "c",
-        [
-            CalendarVersion(start_us, calendar_of(first[0], 1)),
-            CalendarVersion(start_us + edit * 60 * SECOND_US, calendar_of(second[0], 2)),
-        ],
-    )
-    end_us = start_us + minutes * 60 * SECOND_US
-    stretches = list(lay_out(line, start_us, end_us))
-    opened = sum(one.end_us - one.start_us for one in stretches if one.reason == "open")
-    assert opened == line.elapsed_us(start_us, end_us)
-    assert sum(one.end_us - one.start_us for one in stretches) == end_us - start_us
 
 
 @settings(max_examples=150, deadline=None)

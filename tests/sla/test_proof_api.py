@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from libs.runtime.http import create_http_app
+from libs.worktime.instants import FIRST_US
 from services.sla import store as s
 from services.sla.api import create_questions
-from services.sla.domain.instants import FIRST_US
 from tests.sla.bench import Bench
 from tests.sla.desk import Stream, at, created, policy, reply, status
 

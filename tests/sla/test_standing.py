@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from libs.events import Event
 from libs.events import ticket as t
+from libs.worktime.instants import DAY_US, SECOND_US, to_us
 from services.sla.domain import clocks as c
-from services.sla.domain.instants import DAY_US, SECOND_US, to_us
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.spans import runs_of
 from services.sla.domain.standing import Standing, standing

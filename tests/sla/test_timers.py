@@ -14,7 +14,7 @@ from libs.events import sla as e
 from libs.runtime.clock import Clock
 from libs.runtime.outbox import Outgoing
 from libs.runtime.share import NOTHING, WHOLE, Share, slot_of
-from services.sla.domain.instants import to_us
+from libs.worktime.instants import to_us
 from services.sla.timers.firing import Fired, fire
 from services.sla.timers.task import Timers
 from tests.sla.bench import Bench, until

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from libs.events import sla as e
 from libs.events.ticket import TagsChanged
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import DAY_US, LAST_US, to_datetime, to_us
 from services.sla import store as s
 from services.sla import views
 from services.sla.defaults import CALENDARS
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import DAY_US, LAST_US, to_datetime, to_us
 from tests.sla.bench import Bench
 from tests.sla.desk import Stream, at, created, policy, status
 

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from libs.events.sla import Metric
+from libs.worktime.timeline import CalendarVersion, Timeline
 from services.sla.domain.actions import Action
 from services.sla.domain.policy import Policy, PolicySet
-from services.sla.domain.timeline import CalendarVersion, Timeline
 
 
 class Terms(NamedTuple):

@@ -20,9 +20,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from services.sla.domain.calendar import Calendar, calendar_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import FIRST_US, LAST_US, SECOND_US, to_datetime, to_us
+from libs.worktime.calendar import Calendar, calendar_of
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import FIRST_US, LAST_US, SECOND_US, to_datetime, to_us
 
 CALENDARS_KEPT: Final = 1024
 MESSAGE_MAX: Final = 300

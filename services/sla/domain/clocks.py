@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from libs.events.sla import Metric
+from libs.worktime.timeline import Timeline
 from services.sla.domain.book import Book, Terms
 from services.sla.domain.state import (
     CANCELLED,
@@ -32,7 +33,6 @@ from services.sla.domain.state import (
     Held,
     Run,
 )
-from services.sla.domain.timeline import Timeline
 
 
 def terms_of(clock: Clock, book: Book) -> Terms:

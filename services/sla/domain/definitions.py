@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from libs.events import Channel, Priority
 from libs.events.sla import Metric
+from libs.worktime.calendar import Calendar
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import DAY_US, SECOND_US
 from services.sla.domain.actions import ACTIONS, Action
-from services.sla.domain.calendar import Calendar
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import DAY_US, SECOND_US
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.policy import (
     CONDITION_FIELDS,

@@ -7,10 +7,10 @@ from typing import Any
 
 from libs.events import Event, Priority
 from libs.events import sla as e
+from libs.worktime.instants import SECOND_US, to_datetime
 from services.sla.domain.actions import Deed, Trigger, deed_of
 from services.sla.domain.book import Terms
 from services.sla.domain.clocks import breached
-from services.sla.domain.instants import SECOND_US, to_datetime
 from services.sla.domain.metrics import ENDED
 from services.sla.domain.state import Clock, Fact
 from services.sla.domain.ticket import TicketClocks

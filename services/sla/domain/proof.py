@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
+from libs.worktime.instants import DAY_US, LAST_US
+from libs.worktime.layout import lay_out
+from libs.worktime.timeline import Timeline
 from services.sla.domain.book import Book
 from services.sla.domain.clocks import used_us
-from services.sla.domain.instants import DAY_US, LAST_US
-from services.sla.domain.layout import lay_out
 from services.sla.domain.metrics import METRICS, MetricRules, Phase
 from services.sla.domain.spans import Moment
 from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Held, State
 from services.sla.domain.ticket import TicketClocks
-from services.sla.domain.timeline import Timeline
 
 AHEAD_US: Final = 25 * 366 * DAY_US
 """How far a due instant is sought; targets that can take longer are not accepted."""

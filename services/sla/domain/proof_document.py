@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from libs.events import format_time
+from libs.worktime.calendar import Calendar
+from libs.worktime.hours import WEEKDAYS, Span
+from libs.worktime.instants import to_datetime
 from services.sla.domain.book import Book
-from services.sla.domain.calendar import Calendar
-from services.sla.domain.hours import WEEKDAYS, Span
-from services.sla.domain.instants import to_datetime
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.proof import Check, Interval, Period, Proof, proof_of
 from services.sla.domain.state import Clock, Edge, Held

@@ -23,7 +23,7 @@ from libs.runtime.clock import Clock, monotonic_s
 from libs.runtime.logs import get_logger
 from libs.runtime.share import NOTHING, Share
 from libs.runtime.store import ServiceStore
-from services.sla.domain.instants import SECOND_US, to_us
+from libs.worktime.instants import SECOND_US, to_us
 from services.sla.store import Books
 from services.sla.timers import table
 from services.sla.timers.agenda import BEGINNING, Agenda

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import tzdata
 
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import DAY_US, EPOCH, FIRST_US, LAST_US, ONE_US, SECOND_US
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import DAY_US, EPOCH, FIRST_US, LAST_US, ONE_US, SECOND_US
 
 BLOCK_US: Final = 364 * DAY_US
 """About a year: what is looked up at once."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final
 
-from services.sla.domain.errors import InvalidDefinition
+from libs.worktime.errors import InvalidDefinition
 
 YEARS_BACK: Final = 20
 YEARS_AHEAD: Final = 20

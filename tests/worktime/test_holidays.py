@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import pytest
 
-from services.sla.domain.calendar import calendar_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.holidays import (
+from libs.worktime.calendar import calendar_of
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.holidays import (
     holidays_version,
     resolved,
     uploaded,
@@ -17,9 +17,9 @@ from services.sla.domain.holidays import (
     with_upload,
     without_upload,
 )
-from services.sla.domain.ical import ICAL_LIMIT_BYTES, holidays_of_ical
-from services.sla.domain.instants import SECOND_US, to_us
-from tests.sla.test_calendar import business
+from libs.worktime.ical import ICAL_LIMIT_BYTES, holidays_of_ical
+from libs.worktime.instants import SECOND_US, to_us
+from tests.worktime.test_calendar import business
 
 DOCUMENT = {"id": "c", "zone": "Europe/Berlin", "hours": {"thu": [["09:00", "17:00"]]}}
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.instants import SECOND_US
-from services.sla.domain.zones import (
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.instants import SECOND_US
+from libs.worktime.zones import (
     BLOCK_US,
     STEP_US,
     tzdata_version,

@@ -1,7 +1,7 @@
 """A calendar laid out day by day: every open stretch of a span, and every closed one with its reason.
 
-For proofs. It walks the days and knows nothing of the running totals with which `calendar` and
-`openings` reckon, so that the two ways check each other.
+For proofs, drawings and tables of open time. It walks the days and knows nothing of the running totals
+with which `calendar` and `openings` reckon, so that the two ways check each other.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
 
-from services.sla.domain.calendar import Calendar
-from services.sla.domain.hours import EPOCH_ORDINAL, Span, other_days, weekday_of
-from services.sla.domain.instants import DAY_US, SECOND_US
-from services.sla.domain.timeline import Timeline
-from services.sla.domain.zones import BLOCK_US, zone_of
+from libs.worktime.calendar import Calendar
+from libs.worktime.hours import EPOCH_ORDINAL, Span, other_days, weekday_of
+from libs.worktime.instants import DAY_US, SECOND_US
+from libs.worktime.timeline import Timeline
+from libs.worktime.zones import BLOCK_US, zone_of
 
 MINUTE_US: Final = 60 * SECOND_US
 DAY_MIN: Final = 1440
@@ -48,6 +48,26 @@ def lay_out(timeline: Timeline, start_us: int, end_us: int) -> Iterator[Stretch]
         last = stretch
     if last is not None:
         yield last
+
+
+def open_spans(timeline: Timeline, start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+    """The spans of open time between two instants, in order and apart: start, end.
+
+    Each instant counts by the version in force then; spans that touch, at a new version or at midnight,
+    are one. Their lengths summed up are the running total that answers for any number of instants at
+    once; `Timeline.elapsed_us` gives the same for two.
+    """
+    begin_us = until_us = start_us
+    for stretch in _pieces(timeline, start_us, end_us):
+        if stretch.reason != "open":
+            continue
+        if stretch.start_us > until_us:
+            if begin_us < until_us:
+                yield begin_us, until_us
+            begin_us = stretch.start_us
+        until_us = stretch.end_us
+    if begin_us < until_us:
+        yield begin_us, until_us
 
 
 def _pieces(timeline: Timeline, start_us: int, end_us: int) -> Iterator[Stretch]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.hours import HOLIDAYS_MAX
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.hours import HOLIDAYS_MAX
 
 ICAL_LIMIT_BYTES: Final = 1_000_000
 EVENTS_MAX: Final = 5_000

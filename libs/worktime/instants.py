@@ -1,4 +1,4 @@
-"""Between datetimes and the whole microseconds that this domain counts in."""
+"""Between datetimes and the whole microseconds in which business time is counted."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from services.sla.domain.hours import Span, Week, weekday_of
-from services.sla.domain.instants import DAY_US, SECOND_US
+from libs.worktime.hours import Span, Week, weekday_of
+from libs.worktime.instants import DAY_US, SECOND_US
 
 MINUTE_US: Final = 60 * SECOND_US
 WEEK_US: Final = 7 * DAY_US

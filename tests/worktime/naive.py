@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from services.sla.domain.calendar import calendar_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.hours import WEEKDAYS
+from libs.worktime.calendar import calendar_of
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.hours import WEEKDAYS
 
 PLACES = [
     ("Europe/Berlin", datetime(2026, 3, 28, tzinfo=UTC)),

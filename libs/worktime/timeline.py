@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from services.sla.domain.calendar import Calendar
-from services.sla.domain.instants import FIRST_US
+from libs.worktime.calendar import Calendar
+from libs.worktime.instants import FIRST_US
 
 
 class CalendarVersion(NamedTuple):

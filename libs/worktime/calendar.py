@@ -17,8 +17,8 @@ from datetime import date
 from itertools import accumulate
 from typing import Any, Final
 
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.hours import (
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.hours import (
     Span,
     Week,
     holidays_of,
@@ -26,9 +26,9 @@ from services.sla.domain.hours import (
     special_days_of,
     week_of,
 )
-from services.sla.domain.instants import LAST_US
-from services.sla.domain.openings import WEEK_US, Openings
-from services.sla.domain.zones import BLOCK_US, zone_of
+from libs.worktime.instants import LAST_US
+from libs.worktime.openings import WEEK_US, Openings
+from libs.worktime.zones import BLOCK_US, zone_of
 
 LAST_BLOCK: Final = LAST_US // BLOCK_US
 

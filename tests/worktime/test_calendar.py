@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.sla.domain.calendar import Calendar, calendar_of
-from services.sla.domain.errors import InvalidDefinition
-from services.sla.domain.hours import WEEKDAYS
-from services.sla.domain.instants import LAST_US, SECOND_US, to_datetime, to_us
-from tests.sla.naive import definitions, is_open
+from libs.worktime.calendar import Calendar, calendar_of
+from libs.worktime.errors import InvalidDefinition
+from libs.worktime.hours import WEEKDAYS
+from libs.worktime.instants import LAST_US, SECOND_US, to_datetime, to_us
+from tests.worktime.naive import definitions, is_open
 
 SPLIT = [["09:00", "13:00"], ["14:00", "18:00"]]
 WORKDAYS = ("mon", "tue", "wed", "thu", "fri")
