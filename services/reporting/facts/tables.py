@@ -58,14 +58,15 @@ CREATE TABLE activities (
     time_us BIGINT, recorded_us BIGINT,
     actor VARCHAR,                         -- as in the envelope: agent:…, requester:…, service:…
     value_s BIGINT, value_b BIGINT,
+    since_us BIGINT,                       -- the instant from which the value is counted, if it is one
     detail VARCHAR
 )"""
 """A row per thing that happened to a ticket, `kind`:
 
 created · reply (public, by an agent; `value_s` since the oldest unanswered message of the requester,
-NULL when there is none; `detail` 'first' or 'next') · requester_message · note · assigned (an agent
+NULL when there is none, `detail` 'first' or 'next') · requester_message · note · assigned (an agent
 has it now) · handed_over · group_changed · ping_pong · escalated (`detail` the cause) · solved
-(`value_s` since creation; `detail` 'first' or 'again') · reopened · closed · merged · rated (`detail`
+(`value_s` since creation; `detail` 'first', 'again', or 'merged' when a merge solved it) · reopened · closed · merged · rated (`detail`
 good or bad, `value_s` the ticket's handling time up to the resolution that is rated, group and agent
 those of that resolution). One event may make several rows of different kinds.
 """
@@ -95,10 +96,17 @@ CREATE TABLE presences (
     agent VARCHAR, ordinal INTEGER, presence VARCHAR, capacity BIGINT, groups VARCHAR[],
     start_us BIGINT, end_us BIGINT
 )"""
-"""A row per stretch in which the presence and the capacity of an agent did not change."""
+"""A row per stretch in which the presence, the capacity and the groups of an agent did not change."""
+
+AGENTS: Final = """
+CREATE TABLE agents (
+    agent VARCHAR, sequence BIGINT, first_recorded_us BIGINT, last_recorded_us BIGINT
+)"""
+"""A row per agent: up to which event `presences` knows it, and when its events were recorded."""
 
 META: Final = "CREATE TABLE meta (name VARCHAR PRIMARY KEY, value VARCHAR)"
-"""`version`, `revision` (of the store, up to which this copy is complete), `calendar`, …"""
+"""`version` of these tables; `store` (which one this is a copy of) and `revision` (up to which it is
+complete); `calendar` (what the `…_b` columns were made with); `stamp`; `recorded_us`."""
 
 TABLES: Final = {
     "tickets": TICKETS,
@@ -106,5 +114,6 @@ TABLES: Final = {
     "intervals": INTERVALS,
     "verdicts": VERDICTS,
     "presences": PRESENCES,
+    "agents": AGENTS,
     "meta": META,
 }

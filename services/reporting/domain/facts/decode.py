@@ -1,0 +1,269 @@
+"""The parts of an event's JSON that facts follow from.
+
+Twenty million events are folded at a time, so only the fields that are needed are read, without
+building the contract's objects. What is not written exactly as our own services write it (a number
+in quotes, a word with spaces at its ends, an older version) goes through the contract itself, so that
+both ways always give the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder
+from msgspec.json import decode as decode_json
+from msgspec.structs import astuple
+
+from libs.events import agent, sla
+from libs.events import ticket as t
+from libs.events.registry import EVENTS, ContractError
+
+
+class Requester(Struct):
+    id: str
+    organization: str | None = None
+
+
+class Created(Struct):
+    number: int
+    channel: str
+    requester: Requester
+    language: str | None = None
+    status: str = "new"
+    substatus: str | None = None
+    priority: str = "medium"
+    category: str | None = None
+    subcategory: str | None = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    agent: str | None = None
+    imported_from: str | None = None
+    external_ref: str | None = None
+
+
+class Message(Struct):
+    author: str
+    visibility: str = "public"
+
+
+class Assigned(Struct):
+    group: str | None = None
+    agent: str | None = None
+
+
+class Unassigned(Struct):
+    pass
+
+
+class StatusChanged(Struct):
+    status: str
+    substatus: str | None = None
+
+
+class PriorityChanged(Struct):
+    priority: str
+
+
+class CategoryChanged(Struct):
+    category: str | None = None
+    subcategory: str | None = None
+
+
+class TagsChanged(Struct):
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class Escalated(Struct):
+    tier: int
+    cause: str
+
+
+class Merged(Struct):
+    into: str
+
+
+class Linked(Struct):
+    kind: str
+    other: str
+
+
+class Rated(Struct):
+    rating: str
+    solved_at: str | None = None
+
+
+class Activated(Struct):
+    pass
+
+
+class Clock(Struct):
+    """Every event of a clock: `at` and what follows are set where the event has them."""
+
+    metric: str
+    policy: str
+    policy_version: int
+    calendar: str
+    activation: int | None = None
+    at: str | None = None
+    target_s: int | None = None
+    due: str | None = None
+    elapsed_s: int | None = None
+    breached: bool = False
+
+
+class Registered(Struct):
+    capacity: int
+    groups: tuple[str, ...] = ()
+
+
+class Presence(Struct):
+    presence: str
+
+
+class Capacity(Struct):
+    capacity: int
+
+
+class Groups(Struct):
+    groups: tuple[str, ...]
+
+
+class Retired(Struct):
+    pass
+
+
+SHAPES: Final[dict[str, type[Struct]]] = {
+    t.TicketCreated.TYPE: Created,
+    t.MessageAdded.TYPE: Message,
+    t.Assigned.TYPE: Assigned,
+    t.Unassigned.TYPE: Unassigned,
+    t.StatusChanged.TYPE: StatusChanged,
+    t.PriorityChanged.TYPE: PriorityChanged,
+    t.CategoryChanged.TYPE: CategoryChanged,
+    t.TagsChanged.TYPE: TagsChanged,
+    t.Escalated.TYPE: Escalated,
+    t.TicketMerged.TYPE: Merged,
+    t.TicketLinked.TYPE: Linked,
+    t.SatisfactionRated.TYPE: Rated,
+    t.ImportedTicketActivated.TYPE: Activated,
+    sla.ClockStarted.TYPE: Clock,
+    sla.ClockPaused.TYPE: Clock,
+    sla.ClockResumed.TYPE: Clock,
+    sla.ClockRetargeted.TYPE: Clock,
+    sla.SlaWarning.TYPE: Clock,
+    sla.SlaBreached.TYPE: Clock,
+    sla.ClockSatisfied.TYPE: Clock,
+    sla.ClockCancelled.TYPE: Clock,
+    agent.AgentRegistered.TYPE: Registered,
+    agent.PresenceChanged.TYPE: Presence,
+    agent.AgentCapacityChanged.TYPE: Capacity,
+    agent.AgentGroupsChanged.TYPE: Groups,
+    agent.AgentRetired.TYPE: Retired,
+}
+_PLAIN: Final = frozenset((Presence, Capacity, Message))
+"""What is read of them cannot be written in two ways."""
+
+_INSTANTS: Final[dict[type[Struct], tuple[str, ...]]] = {
+    Clock: ("at", "due"),
+    Rated: ("solved_at",),
+}
+_INSTANT_LENGTHS: Final = frozenset(
+    (len("2026-01-01T00:00:00Z"), len("2026-01-01T00:00:00.000000Z"))
+)
+_UNREADABLE: Final = (DecodeError, RecursionError)
+
+
+@lru_cache(maxsize=1024)
+def reader_of(name: str) -> Callable[[str], Any] | None:
+    """What reads the data of this type of event, or None when no fact follows from it.
+
+    The reader answers None for data that is none of this type: such an event counts as unknown.
+    """
+    present = _present(name)
+    shape = SHAPES.get(present)
+    if shape is None:
+        return None
+    if shape in (Unassigned, Activated, Retired):
+        return _nothing(shape())
+    slow = _through_the_contract(name, shape)
+    if present != name:
+        return slow
+    decode = Decoder(shape).decode
+    if shape in _PLAIN:
+        return _plain(decode, slow)
+    return _checked(decode, slow, _INSTANTS.get(shape, ()))
+
+
+def present_name(name: str) -> str:
+    """The name of the version that events of this type are lifted to (its own, mostly)."""
+    return _present(name)
+
+
+@lru_cache(maxsize=1024)
+def _present(name: str) -> str:
+    if name in SHAPES:
+        return name
+    return {old: str(cls.TYPE) for old, cls in EVENTS.lifted()}.get(name, name)  # type: ignore[attr-defined]
+
+
+def _nothing(value: Struct) -> Callable[[str], Any]:
+    return lambda _: value
+
+
+def _plain(decode: Callable[[str], Any], slow: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(data: str) -> Any:
+        try:
+            return decode(data)
+        except _UNREADABLE:
+            return slow(data)
+
+    return read
+
+
+def _checked(
+    decode: Callable[[str], Any], slow: Callable[[str], Any], instants: tuple[str, ...]
+) -> Callable[[str], Any]:
+    def read(data: str) -> Any:
+        try:
+            made = decode(data)
+        except _UNREADABLE:
+            return slow(data)
+        if not _trim(astuple(made)):
+            return slow(data)
+        for name in instants:
+            value = getattr(made, name)
+            if value is not None and (value[-1:] != "Z" or len(value) not in _INSTANT_LENGTHS):
+                return slow(data)
+        return made
+
+    return read
+
+
+def _trim(values: tuple[Any, ...]) -> bool:
+    """Is every text in it without spaces at its ends, as the contract keeps words?"""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if value.strip() != value:
+                return False
+        elif kind is tuple:
+            if value and not _trim(value):
+                return False
+        elif kind is Requester and not _trim((value.id, value.organization)):
+            return False
+    return True
+
+
+def _through_the_contract(name: str, shape: type[Struct]) -> Callable[[str], Any]:
+    def read(data: str) -> Any:
+        try:
+            written = EVENTS.decode(name, data.encode()).model_dump_json(exclude_none=True)
+        except ContractError:
+            return None
+        return decode_json(written, type=shape)
+
+    return read
