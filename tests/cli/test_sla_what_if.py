@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from bench.equality.plain.attainment import attainment
 from cli.main import app
 from cli.output import FAILED, OK, UNREACHABLE, USAGE
 from cli.sla.tally import WhatIf, rows_of
@@ -28,7 +29,6 @@ from services.sla.domain.book import Book
 from services.sla.domain.clocks import breached
 from services.sla.domain.policy import PolicySet
 from tests.cli.importing import SAMPLE
-from tests.sla.attainment import attainment
 from tests.sla.desk import Case, Stream, at, book_of, created, policy, reply, status
 from tests.sla.test_incident_log import DESK, POLICY, WHOLE, events_of
 from tests.sla.test_standing import EVENTS
@@ -308,7 +308,7 @@ def check_log(path: Path, incidents: int | None) -> Counter[str]:
     verdicts: Counter[str] = Counter()
     for one in made.changes():
         verdicts[one.new] += 1
-        missed, breach_s, _ = expected[one.name, one.metric, one.activation]
+        missed, breach_s, _, _ = expected[one.name, one.metric, one.activation]
         if one.new == "running":
             continue  # its time ends with its last event; the script goes on to the end of the log
         assert missed == (one.new == "missed"), one

@@ -1,4 +1,4 @@
-"""Attainment of the incident log under a stated policy, from the file alone.
+"""Attainment under a stated policy, from the incident log (or the changes of another log) alone.
 
 Nothing of the project is used: pandas reads the file and lays the open hours out as intervals, and the rules
 of the clocks are written here a second time, as plainly as can be. The policy:
@@ -15,7 +15,7 @@ status, but for a reopening, which comes first; a time that runs back counts as 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +50,14 @@ STATUS = {
 PRIORITY = {"1": "critical", "2": "high", "3": "medium", "4": "low", "5": "low"}
 ENDED = ("solved", "closed")
 
-Verdict = tuple[bool, int | None, int]
-"""Missed or not, the second of the breach, the seconds that were used up in the end."""
+
+class Verdict(NamedTuple):
+    """`used_s`: what was used up in the end; `ended_s`: when it ended, None while it runs."""
+
+    missed: bool
+    breach_s: int | None
+    used_s: int
+    ended_s: int | None
 
 
 class Change(NamedTuple):
@@ -193,7 +199,8 @@ class Watch:
         missed = self.breach_s is not None or used_s >= TARGETS_H[self.metric][self.held] * 3600
         if self.metric != "first_reply":
             self.verdicts.clear()
-        self.verdicts.append((missed, self.breach_s, used_s))
+        ended_s = None if self.active() else at_s
+        self.verdicts.append(Verdict(missed, self.breach_s, used_s, ended_s))
 
     def finish(self, at_s: int) -> list[Verdict]:
         if self.active():
@@ -217,22 +224,26 @@ def read(path: Path) -> pd.DataFrame:
 def attainment(path: Path) -> dict[tuple[str, str, int], Verdict]:
     """(incident, metric, activation) → verdict."""
     log = read(path)
-    first, last = (
-        pd.Timestamp(edge, unit="s")
-        for edge in (log["opened_at"].min(), log["sys_updated_at"].max())
-    )
-    desk, end_s = desk_hours(first, last), int(log["sys_updated_at"].max())
-    found: dict[tuple[str, str, int], Verdict] = {}
     columns: Any = log[["opened_at", "sys_updated_at", "incident_state", "priority"]]
     rows = list(columns.itertuples(index=False, name=None))
     numbers = log["number"].tolist()
     starts = [0, *(log.index[log["number"] != log["number"].shift()].tolist()[1:]), len(rows)]
-    for start, end in pairwise(starts):
-        changes = list(changes_of(rows[start:end]))
+    cases = ((numbers[start], list(changes_of(rows[start:end]))) for start, end in pairwise(starts))
+    first_s, last_s = int(log["opened_at"].min()), int(log["sys_updated_at"].max())
+    return verdicts_of(cases, first_s, last_s)
+
+
+def verdicts_of(
+    cases: Iterable[tuple[str, list[Change]]], first_s: int, last_s: int
+) -> dict[tuple[str, str, int], Verdict]:
+    """(case, metric, activation) → verdict, as of `last_s`. No change lies before `first_s`."""
+    desk = desk_hours(pd.Timestamp(first_s, unit="s"), pd.Timestamp(last_s, unit="s"))
+    found: dict[tuple[str, str, int], Verdict] = {}
+    for case, changes in cases:
         for metric in TARGETS_H:
             watch = Watch(metric, desk)
             for change in changes:
                 watch.apply(change)
-            for number, verdict in enumerate(watch.finish(end_s), start=1):
-                found[numbers[start], metric, number] = verdict
+            for number, verdict in enumerate(watch.finish(last_s), start=1):
+                found[case, metric, number] = verdict
     return found
