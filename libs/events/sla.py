@@ -1,15 +1,18 @@
-"""Clock events on `sla.events`. The SLA service is their only writer.
+"""Events of clocks and of calendars on `sla.events`. The SLA service is their only writer.
 
-Stream id = `sla:<ticket id>`: all clocks of one ticket, in order.
+Stream id = `sla:<ticket id>`: all clocks of one ticket, in order; `calendar:<calendar>`: the versions of
+one calendar, in order.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from libs.events.base import Count, Event, Instant, Priority, Tier, Word
+from libs.events.agent import ClockTime, Weekday
+from libs.events.base import Count, Event, Instant, Line, Priority, Tier, Word
 from libs.events.registry import EVENTS
 
 Metric = Literal[
@@ -127,6 +130,29 @@ class SlaActionTaken(OfClock):
     command_id: Word | None = None
 
 
+Span = Annotated[tuple[ClockTime, ...], Field(min_length=2, max_length=2)]
+"""From, to: in wall time; an end before its start is on the next day."""
+Shifts = tuple[Span, ...]
+
+
+@EVENTS.register("bitacora.CalendarDefined.v1")
+class CalendarDefined(Event):
+    """A version of a business calendar, complete. From `effective_from` on it takes the place of the version
+    before it, and of versions that were to follow; null: from the beginning. `hours` null: round the clock; a weekday
+    that is missing is closed. `special_days` have hours of their own instead, also where they are holidays."""
+
+    calendar: Word
+    version: Count = Field(ge=1)
+    effective_from: Instant | None = None
+    zone: Word = Field(description="An IANA time zone, as Europe/Madrid.")
+    hours: dict[Weekday, Shifts] | None = None
+    holidays: dict[date, Line] = Field(
+        default_factory=dict,
+        description="Date → name, or empty: those that were listed, uploaded, or looked up for countries.",
+    )
+    special_days: dict[date, Shifts] = Field(default_factory=dict)
+
+
 SlaEvent = (
     ClockStarted
     | ClockPaused
@@ -137,4 +163,5 @@ SlaEvent = (
     | ClockSatisfied
     | ClockCancelled
     | SlaActionTaken
+    | CalendarDefined
 )

@@ -46,7 +46,11 @@ TOPICS: Final[tuple[Topic, ...]] = (
         retention_ms=7 * DAY_MS,
     ),
     Topic(ROUTING_DECISIONS, "routing", "why a ticket went to whom, or to nobody"),
-    Topic(SLA_EVENTS, "sla", "clocks: started, paused, warned, breached, satisfied"),
+    Topic(
+        SLA_EVENTS,
+        "sla",
+        "clocks: started, paused, warned, breached, satisfied; versions of calendars",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ order of `position`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -182,6 +182,11 @@ class Outbox:
 
     def open(self) -> Outgoing:
         return Outgoing(self.source, self.clock)
+
+    def said(self, connection: Connection, topic: str, ids: Collection[str]) -> dict[str, int]:
+        """Stream id → the sequence of the last event said on it; streams without any are left out."""
+        rows = connection.execute(self._heads_of, {"topic": topic, "ids": list(ids)})
+        return {row[0]: int(row[1]) for row in rows}
 
     def flush(self, connection: Connection, outgoing: Outgoing) -> int:
         """Write what was collected, numbered and chained. Returns the number of rows.

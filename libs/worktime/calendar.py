@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from libs.worktime.errors import InvalidDefinition
 from libs.worktime.hours import (
+    HOLIDAYS_MAX,
     Span,
     Week,
     holidays_of,
@@ -192,32 +193,36 @@ class Calendar:
 
 
 def calendar_of(definition: Mapping[str, Any], version: int) -> Calendar:
-    """The calendar that a stored document describes.
+    """The calendar that a document describes.
 
-    `id`, `zone`, `hours` (null: round the clock), and optionally `holidays` (dates), `special_days`
-    (date → shifts), `holiday_countries` with the dates that `resolved` found for them in
-    `resolved_holidays`. Raises InvalidDefinition (unknown_zone, holidays_without_hours,
-    unresolved_holidays, and those of `hours`).
+    `id`, `zone`, `hours` (null: round the clock), and optionally `holidays` (dates, as people list them;
+    or date → name, as `CalendarDefined` says all of them), `special_days` (date → shifts),
+    `holiday_countries` with the dates that `resolved` found for them in `resolved_holidays`. Raises
+    InvalidDefinition (unknown_zone, holidays_without_hours, unresolved_holidays, and those of `hours`).
     """
     hours = definition.get("hours")
     week = None if hours is None else week_of(hours)
-    listed = [holidays_of(definition.get("holidays") or ())]
     found = definition.get("resolved_holidays") or ()
-    listed += [holidays_of(tuple(source["dates"])) for source in found]
     special_days = special_days_of(definition.get("special_days") or {})
     if definition.get("holiday_countries") and not found:
         raise InvalidDefinition(
             "unresolved_holidays",
             "the holidays of the calendar's countries were not looked up; put the calendar again",
         )
-    holidays = frozenset().union(*listed)
+    listed = definition.get("holidays") or ()
+    names = (
+        {day: name for day, name in listed.items() if name} if isinstance(listed, Mapping) else {}
+    )
+    for source in found:
+        names.update(source["dates"])
+    holidays = holidays_of(listed, None if isinstance(listed, Mapping) else HOLIDAYS_MAX)
+    holidays = holidays.union(*(holidays_of(source["dates"]) for source in found))
     if week is None and (holidays or special_days):
         raise InvalidDefinition(
             "holidays_without_hours",
             "a calendar that is open round the clock cannot have holidays or special days; give it"
             ' hours ([["00:00", "24:00"]] on each weekday)',
         )
-    names = {day: name for source in found for day, name in source["dates"].items()}
     return Calendar(
         str(definition["id"]), version, definition["zone"], week, holidays, special_days, names
     )

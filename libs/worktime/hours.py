@@ -7,7 +7,7 @@ the end of the day. An end before its start is on the next day: `["18:00", "08:0
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import Final
@@ -56,11 +56,12 @@ def week_of(hours: Mapping[str, Sequence[Sequence[str]]]) -> Week:
     return tuple(tuple(spans) for spans in days)
 
 
-def holidays_of(days: Sequence[str]) -> frozenset[date]:
-    """The dates (`2026-12-25`). Raises InvalidDefinition (bad_holiday, too_many_holidays)."""
-    if len(days) > HOLIDAYS_MAX:
+def holidays_of(days: Collection[str], most: int | None = HOLIDAYS_MAX) -> frozenset[date]:
+    """The dates (`2026-12-25`), at most so many. Raises InvalidDefinition (bad_holiday,
+    too_many_holidays)."""
+    if most is not None and len(days) > most:
         raise InvalidDefinition(
-            "too_many_holidays", f"{len(days)} holidays; at most {HOLIDAYS_MAX} are taken"
+            "too_many_holidays", f"{len(days)} holidays; at most {most} are taken"
         )
     return frozenset(_date("bad_holiday", day) for day in days)
 

@@ -31,6 +31,7 @@ from services.reporting.views import (
 )
 from services.reporting.views.history import (
     AGENT_PREFIX,
+    CALENDAR_PREFIX,
     DECISION_PREFIX,
     NEEDS_PREFIX,
     NOTIFICATION_PREFIX,
@@ -112,6 +113,7 @@ def topic_of(envelope: EventEnvelope) -> str:
 
 _BY_PREFIX: Final = {
     SLA_PREFIX: SLA_EVENTS,
+    CALENDAR_PREFIX: SLA_EVENTS,
     DECISION_PREFIX: ROUTING_DECISIONS,
     NEEDS_PREFIX: ROUTING_DECISIONS,
     NOTIFICATION_PREFIX: ROUTING_DECISIONS,

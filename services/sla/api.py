@@ -31,6 +31,7 @@ from libs.worktime.holidays import (
 from libs.worktime.ical import holidays_of_ical
 from libs.worktime.instants import to_us
 from services.sla import views
+from services.sla.announcing import announce_calendars
 from services.sla.bodies import CalendarsBody, PoliciesBody
 from services.sla.domain.book import Book
 from services.sla.store import (
@@ -152,7 +153,7 @@ def _calendars(
             raise Poison("duplicate_calendar", "a calendar stands in the list twice")
         year = clock.now().year
 
-        def change(connection: Connection, _outgoing: Outgoing) -> list[dict[str, Any]]:
+        def change(connection: Connection, outgoing: Outgoing) -> list[dict[str, Any]]:
             lock_definitions(connection)
             book = books.read(connection)
             made = []
@@ -160,6 +161,7 @@ def _calendars(
                 uploads = uploads_of(newest_calendar(connection, calendar.id) or {})
                 document = resolved(calendar.model_dump(mode="json"), year, uploads)
                 made.append((calendar.id, put_calendar(connection, book, document, effective_us)))
+            announce_calendars(connection, outgoing, store.outbox)
             return [{"id": name, "version": put.version, "changed": put.made} for name, put in made]
 
         answer = await _put(store, change)
@@ -186,12 +188,14 @@ def _holidays(
         now = clock.now()
         effective_us = to_us(now)
 
-        def change(connection: Connection, _outgoing: Outgoing) -> Put:
+        def change(connection: Connection, outgoing: Outgoing) -> Put:
             lock_definitions(connection)
             book = _with_calendar(books.read(connection), name)
             dates = holidays_of_ical(data, now.year - YEARS_BACK, now.year + YEARS_AHEAD)
             edit = partial(with_upload, name=source, dates=dates)
-            return change_calendar(connection, book, name, edit, effective_us)
+            put = change_calendar(connection, book, name, edit, effective_us)
+            announce_calendars(connection, outgoing, store.outbox)
+            return put
 
         put: Put = await _put(store, change)
         edited()
@@ -206,7 +210,7 @@ def _holidays(
         name, source = request.path_params["name"], request.path_params["source"]
         effective_us = to_us(clock.now())
 
-        def change(connection: Connection, _outgoing: Outgoing) -> Put:
+        def change(connection: Connection, outgoing: Outgoing) -> Put:
             lock_definitions(connection)
             book = _with_calendar(books.read(connection), name)
             found = False
@@ -222,6 +226,7 @@ def _holidays(
             if not found:
                 detail = f"calendar {name!r} has no holidays from {source!r}"
                 raise Rejected("unknown_source", detail, status=404)
+            announce_calendars(connection, outgoing, store.outbox)
             return put
 
         put: Put = await _put(store, change)

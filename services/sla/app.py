@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from libs.events.topics import TICKETS_EVENTS
 from libs.runtime.database import Database
+from libs.runtime.outbox import Outgoing
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
+from services.sla.announcing import announce_calendars
 from services.sla.api import create_questions, create_router
 from services.sla.config import SlaSettings
 from services.sla.handlers import TOPICS, TicketEvents
@@ -44,4 +48,8 @@ def build(settings: SlaSettings) -> Service:
 
 
 def _seed(store: ServiceStore) -> None:
-    store.write_now(lambda connection, _: seed(connection))
+    def start(connection: Connection, outgoing: Outgoing) -> None:
+        seed(connection)
+        announce_calendars(connection, outgoing, store.outbox)
+
+    store.write_now(start)

@@ -135,7 +135,8 @@ class Books:
 
 def seed(connection: Connection) -> None:
     """Version 1 of the calendars and policies, unless there is one. Safe to repeat, and safe for two
-    processes that start at once."""
+    processes that start at once. Holds the lock of the definitions from then on."""
+    lock_definitions(connection)
     for document in CALENDARS:
         row = {
             "name": document["id"],

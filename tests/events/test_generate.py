@@ -41,6 +41,7 @@ def test_every_contract_has_a_schema_that_names_it() -> None:
         ("AcceptOffer", topics.AGENTS_COMMANDS),
         ("AgentCommandRefused", topics.ROUTING_DECISIONS),
         ("SlaBreached", topics.SLA_EVENTS),
+        ("CalendarDefined", topics.SLA_EVENTS),
     ],
 )
 def test_every_contract_travels_on_one_topic(name: str, topic: str) -> None:

@@ -73,7 +73,7 @@ class Desk:
             result += [ticket, self.clocks(ticket), self.decisions(ticket)]
             if self._random.random() < 0.1:
                 result.append(self.refusal(ticket))
-        result += self.floor()
+        result += [*self.floor(), self.calendar()]
         return [stream for stream in result if stream]
 
     def ticket(self, events: int) -> Stream:
@@ -215,6 +215,17 @@ class Desk:
             [self._put("refusal:1", 1, refused, after)],
             [self._put("rules", 1, routing.RoutingRulesChanged(version=1, rules={}), after)],
         ]
+
+    def calendar(self) -> Stream:
+        """A business calendar in two versions."""
+        hours = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), (("09:00", "17:00"),))
+        base: dict[str, Any] = {"calendar": "desk", "zone": "Europe/Madrid"}
+        later = self._start + timedelta(days=5)
+        versions = [
+            sla.CalendarDefined(**base, version=1, hours=hours),
+            sla.CalendarDefined(**base, version=2, effective_from=later, hours=hours | {"fri": ()}),
+        ]
+        return [self._put("calendar:desk", n, v, self._start) for n, v in enumerate(versions, 1)]
 
     def refusal(self, ticket: Stream) -> Stream:
         command_id = str(UUID(int=self._random.getrandbits(128), version=4))

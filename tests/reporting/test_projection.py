@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timedelta
 from statistics import mean
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from libs.events import EventEnvelope, Status, Ticket, fold
 from libs.events import ticket as t
 from libs.events.base import Channel, Event
+from libs.events.topics import SLA_EVENTS
+from services.reporting.handlers import topic_of
 from services.reporting.views.figures import read_figures
 from services.reporting.views.lists import get_ticket
 from tests.reporting.house import NOW, everything, feed, open_store
@@ -128,6 +131,19 @@ def test_events_before_the_creation_make_no_ticket_but_are_in_the_history(
     assert ticket is not None
     assert ticket["tags"] == []
     assert [entry["sequence"] for entry in ticket["history"]] == [1, 2]
+
+
+def test_the_versions_of_a_calendar_are_in_the_history_and_move_nothing_else(
+    database_url: str,
+) -> None:
+    versions = Desk(1).calendar()
+    assert {topic_of(version) for version in versions} == {SLA_EVENTS}
+    with open_store(database_url) as store:
+        feed(store, [versions])
+        rows = everything(store)
+    kept = sorted((row[0], row[1], json.loads(row[-1])["version"]) for row in rows["history"])
+    assert kept == [("calendar:desk", 1, 1), ("calendar:desk", 2, 2)]
+    assert {name for name, found in rows.items() if found} == {"history", "positions"}
 
 
 def test_text_that_a_database_cannot_store_is_made_storable(database_url: str) -> None:

@@ -42,6 +42,7 @@ REJECTIONS = Table(
 Index("rejections_ticket", REJECTIONS.c.ticket_id)
 
 SLA_PREFIX: Final = "sla:"
+CALENDAR_PREFIX: Final = "calendar:"
 DECISION_PREFIX: Final = "decision:"
 NEEDS_PREFIX: Final = "needs:"
 NOTIFICATION_PREFIX: Final = "notification:"
@@ -60,7 +61,7 @@ def streams_of(ticket_id: str) -> tuple[str, str, str]:
 
 class HistoryView:
     def apply(self, connection: Connection, envelopes: Sequence[EventEnvelope]) -> None:
-        """Keep events of the streams of tickets, clocks, decisions and agents."""
+        """Keep the events of all streams."""
         us = microseconds
         rows = []
         for e in envelopes:
