@@ -12,6 +12,7 @@ from libs.runtime.store import ServiceStore
 from services.reporting.page.overview import overview
 from services.reporting.page.routing import routing_page
 from services.reporting.page.ticket import ticket_page
+from services.reporting.page.tickets import tickets_page
 from services.reporting.snapshot import Floors, Snapshots
 
 ICON: Final = (
@@ -31,15 +32,19 @@ def mount(
 ) -> None:
     """Add the pages to `app`, after all its other routes. Once per process: NiceGUI is global."""
 
-    @ui.page("/", title="Bitácora · Overview")
+    @ui.page("/")
     async def _overview(request: Request) -> None:
-        await overview(request, store, snapshots, interval_s=interval_s)
+        await overview(request, snapshots, interval_s=interval_s)
 
-    @ui.page("/routing", title="Routing · Bitácora")
+    @ui.page("/tickets")
+    async def _tickets(request: Request) -> None:
+        await tickets_page(request, store, interval_s=interval_s)
+
+    @ui.page("/routing")
     async def _routing(request: Request) -> None:
         await routing_page(request, floors, store.clock, interval_s=interval_s)
 
-    @ui.page("/tickets/{ticket_id}", title="Ticket · Bitácora")
+    @ui.page("/tickets/{ticket_id}")
     async def _ticket(request: Request, ticket_id: str) -> None:
         await ticket_page(request, ticket_id, store, interval_s=interval_s)
 

@@ -14,7 +14,7 @@ export default {
               <ul v-else-if="part.items"><li v-for="(item, n) in part.items" :key="n">{{ item }}</li></ul>
               <span v-else-if="part.share !== undefined" class="load" role="img"
                 :aria-label="part.label"><i :class="part.class" :style="{width: part.share + '%'}"></i></span>
-              <span v-else :class="part.class">{{ part.text }}</span>
+              <span v-else :class="part.class" :dir="part.dir">{{ part.text }}</span>
             </template>
           </td>
         </tr>

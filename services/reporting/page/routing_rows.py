@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from libs.events import parse_time
 from libs.events.routing_text import counted_reasons, plain, sentence, trigger_text
 from services.reporting.domain import WAIT_LONG_S, WAIT_VERY_LONG_S, instant_of
+from services.reporting.page.live_table import Part, Row, bar, cell, linked, text
 from services.reporting.page.parts import duration, link, moment, moment_s, number, type_name
 from services.reporting.views.floor import Agent, Json, Queue
 
@@ -22,10 +23,6 @@ DAYS: Final = {
     "sun": "Sun",
 }
 REASONS_MAX: Final = 4
-Part = dict[str, Any]
-Row = dict[str, Any]
-"""For `live_table.js`, which says what is in them."""
-
 UNDECIDED: Final = "not decided yet"
 
 
@@ -48,11 +45,11 @@ def queue_row(queue: Queue, now: datetime) -> Row:
     more = len(reasons) - REASONS_MAX
     shown = reasons[:REASONS_MAX] + ([f"and {more} more"] if more > 0 else [])
     as_of = f"as of {moment_s(queue.reasons_at)}" if reasons else "no reason is known yet"
-    waiting = [_text(number(queue.waiting), "depth")]
+    waiting = [text(number(queue.waiting), "depth")]
     if queue.asked:
-        waiting.append(_text(f"{number(queue.asked)} asked for, not answered yet", "sub"))
+        waiting.append(text(f"{number(queue.asked)} asked for, not answered yet", "sub"))
     oldest = queue.oldest
-    ticket = _link(
+    ticket = linked(
         f"#{oldest['number']}",
         f"/tickets/{oldest['id']}#routing",
         f"Ticket {oldest['number']}, {oldest['subject']}",
@@ -62,42 +59,42 @@ def queue_row(queue: Queue, now: datetime) -> Row:
         "id": f"{queue.queue}/{queue.group}",
         "attrs": {"data-queue": queue.queue or ""},
         "cells": [
-            _cell("strong", _text(queue.queue or UNDECIDED)),
-            _cell("", _text(queue.group or "–")),
-            _cell("figure", *waiting),
-            _cell("figure", _text(wait, f"wait {level}")),
-            _cell("", ticket, _text(oldest["priority"], f"priority-{oldest['priority']}")),
-            _cell("wide why", {"items": shown}, _text(as_of, "sub")),
+            cell("strong", text(queue.queue or UNDECIDED)),
+            cell("", text(queue.group or "–")),
+            cell("figure", *waiting),
+            cell("figure", text(wait, f"wait {level}")),
+            cell("", ticket, text(oldest["priority"], f"priority-{oldest['priority']}")),
+            cell("wide why", {"items": shown}, text(as_of, "sub")),
         ],
     }
 
 
 def agent_row(agent: Agent, now: datetime) -> Row:
-    presence = [_text(agent.presence, f"presence {agent.presence}")]
+    presence = [text(agent.presence, f"presence {agent.presence}")]
     if agent.presence_at:
         reason = f", {plain(agent.presence_reason)}" if agent.presence_reason else ""
         since = length(now, parse_time(agent.presence_at))
-        presence.append(_text(f"for {since}{reason}", "sub"))
+        presence.append(text(f"for {since}{reason}", "sub"))
     given = agent.last_given_at
-    hours = [_text(hours_text(agent.hours))]
+    hours = [text(hours_text(agent.hours))]
     if absent := absence_text(agent.absences, now):
-        hours.append(_text(absent, "absent"))
-    tickets = _link(
+        hours.append(text(absent, "absent"))
+    tickets = linked(
         number(agent.tickets),
-        link("/", {"agent": agent.id, "range": "all"}) + "#tickets",
+        link("/tickets", {"agent": agent.id}),
         f"{agent.tickets} tickets of {agent.name}",
     )
     return {
         "id": agent.id,
         "attrs": {"data-agent": agent.id},
         "cells": [
-            _cell("strong", _text(agent.name), _text(_can(agent), "sub")),
-            _cell("", *presence),
-            _cell("", _text(", ".join(agent.groups) or "–")),
-            _cell("figure", *_load(agent)),
-            _cell("figure", tickets if agent.tickets else _text("0")),
-            _cell("figure", _text(f"{length(now, parse_time(given))} ago" if given else "never")),
-            _cell("", *hours),
+            cell("strong", text(agent.name), text(_can(agent), "sub")),
+            cell("", *presence),
+            cell("", text(", ".join(agent.groups) or "–")),
+            cell("figure", *_load(agent)),
+            cell("figure", tickets if agent.tickets else text("0")),
+            cell("figure", text(f"{length(now, parse_time(given))} ago" if given else "never")),
+            cell("", *hours),
         ],
     }
 
@@ -112,36 +109,23 @@ def decision_row(event: Json, names: Mapping[str, str]) -> Row:
         "id": event["id"],
         "attrs": {},
         "cells": [
-            _cell("figure", _text(moment_s(event["time"]))),
-            _cell("", _link(f"#{ticket}", where, f"Ticket {ticket}") if ticket else _text("–")),
-            _cell("wide", _text(what)),
-            _cell("", _text(data.get("queue") or "–")),
-            _cell("", _text(because)),
+            cell("figure", text(moment_s(event["time"]))),
+            cell("", linked(f"#{ticket}", where, f"Ticket {ticket}") if ticket else text("–")),
+            cell("wide", text(what)),
+            cell("", text(data.get("queue") or "–")),
+            cell("", text(because)),
         ],
     }
 
 
 def _load(agent: Agent) -> tuple[Part, Part]:
     """The bar, and the same in figures. More than the capacity is striped and said."""
-    share = 100 * agent.units / agent.capacity if agent.capacity else 0.0
-    text = f"{number(agent.units)} of {number(agent.capacity)}"
+    share = agent.units / agent.capacity if agent.capacity else 0.0
+    said = f"{number(agent.units)} of {number(agent.capacity)}"
     over = agent.units > agent.capacity
     level = "over" if over else "full" if agent.units == agent.capacity else ""
-    label = f"Load: {text} units" + (", more than the capacity" if over else "")
-    bar: Part = {"share": round(min(share, 100.0), 1), "class": level, "label": label}
-    return bar, _text(f"{text} · {level}" if level else text)
-
-
-def _cell(class_: str, *parts: Part) -> dict[str, Any]:
-    return {"class": class_, "parts": list(parts)}
-
-
-def _text(text: str, class_: str = "") -> Part:
-    return {"text": text, "class": class_}
-
-
-def _link(text: str, href: str, label: str) -> Part:
-    return {"text": text, "href": href, "label": label}
+    label = f"Load: {said} units" + (", more than the capacity" if over else "")
+    return bar(share, label, level), text(f"{said} · {level}" if level else said)
 
 
 def hours_text(hours: Json | None) -> str:

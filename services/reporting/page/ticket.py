@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
 from services.reporting.page.decisions import decisions, waiting
-from services.reporting.page.frame import fragment, frame, look_again, update
+from services.reporting.page.frame import fragment, frame, look_again, meet, update
+from services.reporting.page.i18n import gettext as _
 from services.reporting.page.parts import duration, moment_s, word
 from services.reporting.page.stories import entries, who
 from services.reporting.page.timeline import Timeline
@@ -26,6 +27,7 @@ async def ticket_page(
     interval_s: float,
 ) -> None:
     """Build the page for one visitor."""
+    meet(request)
     wanted = ticket_id.replace("\x00", "")
 
     async def read() -> tuple[Json | None, dict[str, str]]:
@@ -37,8 +39,8 @@ async def ticket_page(
         )
 
     first, names = await read()
-    title = f"#{first['number']} · Bitácora" if first else "No such ticket · Bitácora"
-    with frame(request, title) as made:
+    title = f"#{first['number']}" if first else _("No such ticket")
+    with frame(request, title, current="/tickets") as made:
         missing = fragment("not_found.html", ticket_id=wanted[:100])
         body = ui.element("div")
         with body:
@@ -62,9 +64,10 @@ async def ticket_page(
         missing.set_visibility(ticket is None)
         body.set_visibility(ticket is not None)
         if ticket is None:
-            made.say("waiting for this ticket", ok=True)
+            made.say(_("waiting for this ticket"), ok=True)
             return
-        made.say(f"last change {moment_s(ticket['updated_at'])}", ok=True)
+        said = _("last change {time}").format(time=moment_s(ticket["updated_at"]))
+        made.say(said, ok=True)
         update(head, "ticket_head.html", t=ticket)
         update(facts, "ticket_facts.html", facts=_facts(ticket))
         update(clocks, "ticket_clocks.html", clocks=ticket["clocks"])
@@ -87,31 +90,34 @@ async def ticket_page(
 
 def _facts(t: Json) -> list[tuple[str, Any]]:
     return [
-        ("Requester", t["requester_id"]),
-        ("Organization", t["organization"]),
-        ("Channel", t["channel"]),
-        ("Language", t["language"]),
-        ("Category", " / ".join(filter(None, (t["category"], t["subcategory"])))),
-        ("Tags", ", ".join(t["tags"])),
-        ("Group", t["group"]),
-        ("Agent", t["agent_name"] or t["agent"]),
-        ("Tier", t["tier"]),
-        ("Created", moment_s(t["created_at"])),
-        ("First reply", _after(t["first_replied_at"], t["first_reply_s"])),
-        ("Solved", _after(t["solved_at"], t["resolution_s"])),
-        ("Closed", moment_s(t["closed_at"])),
-        ("Replies", t["public_replies"]),
-        ("Reopened", t["reopens"]),
-        ("Changes of group", t["group_changes"]),
-        ("Hand-overs", t["hand_overs"]),
-        ("Rating", word(t["rating"])),
-        ("Follow-up of", t["follow_up_of"]),
-        ("Merged into", t["merged_into"]),
-        ("Reference", t["external_ref"]),
+        (_("Requester"), t["requester_id"]),
+        (_("Organization"), t["organization"]),
+        (_("Channel"), t["channel"]),
+        (_("Language"), t["language"]),
+        (_("Category"), " / ".join(filter(None, (t["category"], t["subcategory"])))),
+        (_("Tags"), ", ".join(t["tags"])),
+        (_("Group"), t["group"]),
+        (_("Agent"), t["agent_name"] or t["agent"]),
+        (_("Tier"), t["tier"]),
+        (_("Created"), moment_s(t["created_at"])),
+        (_("First reply"), _after(t["first_replied_at"], t["first_reply_s"])),
+        (_("Solved"), _after(t["solved_at"], t["resolution_s"])),
+        (_("Closed"), moment_s(t["closed_at"])),
+        (_("Replies"), t["public_replies"]),
+        (_("Reopened"), t["reopens"]),
+        (_("Changes of group"), t["group_changes"]),
+        (_("Hand-overs"), t["hand_overs"]),
+        (_("Rating"), word(t["rating"])),
+        (_("Follow-up of"), t["follow_up_of"]),
+        (_("Merged into"), t["merged_into"]),
+        (_("Reference"), t["external_ref"]),
         *((name, value) for name, value in t["custom_fields"].items()),
-        ("Id", t["id"]),
+        (_("Id"), t["id"]),
     ]
 
 
 def _after(at: str | None, seconds: int | None) -> str:
-    return "–" if at is None else f"{moment_s(at)} (after {duration(seconds)})"
+    if at is None:
+        return "–"
+    said = _("{time} (after {duration})")
+    return said.format(time=moment_s(at), duration=duration(seconds))
