@@ -13,8 +13,8 @@ import typer
 
 from cli.main import SUBCOMMANDS
 from cli.main import app as bitacora
+from deploy import reference
 from libs.events.topics import TOPICS
-from libs.runtime.metrics import Metrics
 from libs.runtime.settings import HTTP_PORTS, SERVICES, ServiceSettings, variable_of
 from services.intake.config import IntakeSettings
 from services.reporting.config import ReportingSettings
@@ -30,6 +30,9 @@ OPERATIONS: Final = ROOT / "docs" / "guides" / "operations.md"
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING: Final = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 COMMAND: Final = re.compile(r"(?:^|`|venv/bin/)bitacora ([a-z][^`#\n]*)", re.MULTILINE)
+METRIC: Final = re.compile(
+    r"`(bitacora_\w+_(?:total|seconds|bytes|events|records|messages|tickets|rows|size))`"
+)
 SETTING_ROW: Final = re.compile(r"^\| `(BITACORA_[A-Z_<>]+)` \| (.+?) \|", re.MULTILINE)
 
 
@@ -135,8 +138,11 @@ def test_every_topic_is_described_as_it_is() -> None:
     assert max(HTTP_PORTS.values()) == 8804
 
 
-def test_every_metric_is_listed() -> None:
-    text = OPERATIONS.read_text("utf-8")
-    for metric in Metrics().registry.collect():
-        suffix = "_total" if metric.type == "counter" else ""
-        assert f"`{metric.name}{suffix}`" in text, metric.name
+def test_the_reference_of_the_metrics_is_current() -> None:
+    assert reference.PAGE.read_text("utf-8") == reference.page(), "run `python -m deploy.reference`"
+
+
+def test_every_metric_that_is_mentioned_exists() -> None:
+    known = {metric.name for metric in reference.definitions()}
+    for name in METRIC.findall("".join(file.read_text("utf-8") for file in documents())):
+        assert re.sub(r"_(bucket|sum|count)$", "", name) in known, name

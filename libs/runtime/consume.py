@@ -89,6 +89,10 @@ class Report:
     """Parked only because an event before it is missing or parked: nothing is wrong with it."""
     redriven: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
+    by_topic: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Of `applied`, `duplicates` and `gaps`: (name, topic) → how many."""
+    parked_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(topic, code) → how many were parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +210,13 @@ class StreamApplier:
             sequence = item.envelope.sequence
             if sequence <= head:
                 report.duplicates += 1
+                report.by_topic["duplicates", item.record.topic] += 1
             elif sequence == head + 1:
                 heads[stream] = sequence
                 accepted.append(item)
             else:
                 report.gaps += 1
+                report.by_topic["gaps", item.record.topic] += 1
                 detail = f"sequence {sequence} came, {head + 1} was expected"
                 problem = Malformed(parking.GAP, detail, item.envelope.stream_id, sequence)
                 self._park(connection, outgoing, item.record, problem, report)
@@ -229,6 +235,8 @@ class StreamApplier:
             return
         if self._attempt(connection, outgoing, items) is None:
             report.applied += len(items)
+            for topic, count in Counter(item.record.topic for item in items).items():
+                report.by_topic["applied", topic] += count
             return
         held: set[Stream] = set()
         for item in items:
@@ -242,6 +250,7 @@ class StreamApplier:
             failure = self._attempt(connection, outgoing, [item])
             if failure is None:
                 report.applied += 1
+                report.by_topic["applied", stream[0]] += 1
                 continue
             held.add(stream)
             heads[stream] = item.envelope.sequence - 1
@@ -288,8 +297,10 @@ class StreamApplier:
         )
         if not parked:
             report.duplicates += 1
+            report.by_topic["duplicates", record.topic] += 1
             return
         report.parked += 1
+        report.parked_by[record.topic, problem.code] += 1
         report.waiting += problem.code == parking.GAP
         log.warning(
             "message_parked",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from libs.events import parse_time
 from libs.events.envelope import format_time
 from libs.runtime.clock import Clock
 from libs.runtime.errors import Failure, Transient
@@ -213,6 +215,24 @@ def count_parked(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What lies parked of one topic with one code: how many, and when the first of them was parked."""
+
+    topic: str
+    code: str
+    count: int
+    oldest_at: datetime
+
+
+def parked_lots(connection: Connection) -> list[Lot]:
+    """What lies parked, by topic and code."""
+    c = PARKED.c
+    # As text the instants sort as they do in time, to the second at least.
+    query = select(c.topic, c.code, func.count(), func.min(c.parked_at)).group_by(c.topic, c.code)
+    return [Lot(row[0], row[1], row[2], parse_time(row[3])) for row in connection.execute(query)]
+
+
 def get_parked(connection: Connection, parked_id: int) -> Parked | None:
     row = connection.execute(select(PARKED).where(PARKED.c.id == parked_id)).first()
     return _parked(row) if row else None
@@ -329,6 +349,7 @@ def _parked(row: Any) -> Parked:
 
 
 __all__ = [
+    "Lot",
     "Parked",
     "add_parked_table",
     "anything_parked",
@@ -338,6 +359,7 @@ __all__ = [
     "get_parked",
     "list_parked",
     "park",
+    "parked_lots",
     "reason_of",
     "redrive_requested",
     "remove",

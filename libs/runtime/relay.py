@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 
 from libs.events.envelope import event_headers
+from libs.runtime.backlog import Unsent, Waiting, recorded_ago_s
 from libs.runtime.client import prepare_client
 from libs.runtime.clock import monotonic_s
 from libs.runtime.database import upsert
@@ -43,6 +44,7 @@ from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
 from libs.runtime.logs import get_logger
 from libs.runtime.mapper import unpack_headers
+from libs.runtime.metrics import Metrics
 from libs.runtime.onlyone import StillOnly, nobody_else, only_one
 from libs.runtime.outbox import Outbox
 from libs.runtime.store import ServiceStore
@@ -180,7 +182,7 @@ class Relay:
     """Sends one source to Kafka, for ever. `run` returns only when it is cancelled.
 
     `ensure_topics` is awaited before a lost topic is written again. `position` (acknowledged),
-    `backlog()` and `republished` are for metrics and readiness.
+    `unsent()` and `republished` are for whoever watches; what was sent is counted on `metrics`.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class Relay:
         bootstrap: str,
         make_producer: Callable[[], AIOKafkaProducer],
         ensure_topics: Callable[[], Awaitable[None]],
+        metrics: Metrics | None = None,
     ) -> None:
         self.name = name
         self._source = source
@@ -201,6 +204,9 @@ class Relay:
         self._bootstrap = bootstrap
         self._make_producer = make_producer
         self._ensure_topics = ensure_topics
+        self._metrics = metrics or Metrics()
+        self._waiting = Waiting()
+        self._furthest = 0
         self._wake = store.listen()
         self._checkpoint = _Checkpoint()
         self._saved_at_s = 0.0
@@ -214,9 +220,27 @@ class Relay:
         return self._checkpoint.position
 
     async def backlog(self) -> int:
-        """How many positions are stored and not yet acknowledged by the broker."""
+        """How many positions are stored and not yet acknowledged by the broker. Raises Transient."""
+        return (await self.unsent()).messages
+
+    async def unsent(self) -> Unsent:
+        """What the broker has not acknowledged yet, also while another process publishes it.
+
+        While a lost topic is written again, age counts from when that was noticed, not from when the
+        oldest event of all was recorded. Raises Transient.
+        """
+        # What another process sends, or this one sent before it lost Kafka, is told by the table.
+        acknowledged = self.position if self.active else (await self._load()).position
         last = await asyncio.to_thread(self._source.last)
-        return max(0, last - self._checkpoint.position)
+        oldest_s = self._waiting.look(acknowledged, last, monotonic_s())
+        again = acknowledged < self._furthest
+        self._furthest = max(self._furthest, acknowledged)
+        if last <= acknowledged:
+            return Unsent()
+        if not again:
+            for message in await asyncio.to_thread(self._source.read, acknowledged, 1):
+                oldest_s = max(oldest_s, recorded_ago_s(message.headers, self._store.clock))
+        return Unsent(last - acknowledged, oldest_s)
 
     async def run(self) -> None:
         """Relay until cancelled. While Kafka or the database is away: retried, with growing delays."""
@@ -224,9 +248,9 @@ class Relay:
         while True:
             try:
                 async with only_one(self._store.database, self.name) as self._still_only:
-                    self.active = True
                     self._checkpoint = await self._load()
                     self._saved_position = self._checkpoint.position
+                    self.active = True
                     try:
                         async with self._connected() as (producer, watcher):
                             delay_s = 0.1
@@ -235,9 +259,11 @@ class Relay:
                         log.warning("topic_lost_republishing", relay=self.name, topic=str(lost))
                         self._checkpoint = _Checkpoint()
                         self.republished += 1
+                        self._metrics.relay_republished.labels(self.name).inc()
                         await self._save()
             except (KafkaError, Transient, OSError) as error:
                 log.warning("relay_retries", relay=self.name, error=str(error)[:300])
+                self._metrics.relay_retries.labels(self.name).inc()
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
             finally:
@@ -312,8 +338,10 @@ class Relay:
         results = await asyncio.gather(*sent, return_exceptions=True)
         for (topic, partition, batch), result in zip(batches, results, strict=True):
             if isinstance(result, BaseException):
+                self._metrics.relay_send_failures.labels(topic).inc()
                 raise result
             self._acknowledged(f"{topic}:{partition}", result.offset, batch.record_count())
+            self._metrics.relay_sent.labels(topic).inc(batch.record_count())
         self._checkpoint.position = messages[-1].position
 
     def _acknowledged(self, place: str, offset: int, count: int) -> None:

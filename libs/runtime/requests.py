@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -43,6 +44,8 @@ class RequestConsumer(ABC, Generic[R]):
         self.topic = topic
         self._store = store
         self._decode_message = decode
+        self.parked: Counter[str] = Counter()
+        """Code → how many messages this process has parked."""
 
     @abstractmethod
     async def answer(self, requests: Sequence[R]) -> list[Malformed | None]:
@@ -65,7 +68,9 @@ class RequestConsumer(ABC, Generic[R]):
                 problems.append((record, problem))
         if not problems:
             return 0
-        return await self._store.write(lambda c, out: self._park(c, out, problems))
+        codes = await self._store.write(lambda c, out: self._park(c, out, problems))
+        self.parked.update(codes)
+        return len(codes)
 
     async def redrive_for_ever(self) -> None:
         """Try again what an operator asks for, until cancelled."""
@@ -101,8 +106,10 @@ class RequestConsumer(ABC, Generic[R]):
             return Malformed(error.code, error.detail, request.stream_id)
         return request
 
-    def _park(self, connection: Connection, outgoing: Outgoing, problems: Sequence[Problem]) -> int:
-        count = 0
+    def _park(
+        self, connection: Connection, outgoing: Outgoing, problems: Sequence[Problem]
+    ) -> list[str]:
+        codes: list[str] = []
         for record, problem in problems:
             new = parking.park(
                 connection,
@@ -115,9 +122,9 @@ class RequestConsumer(ABC, Generic[R]):
                 stream_id=problem.stream_id,
             )
             if new:
-                count += 1
+                codes.append(problem.code)
                 _log_parked(self.group, record, problem)
-        return count
+        return codes
 
 
 def _log_parked(group: str, record: Any, problem: Malformed) -> None:

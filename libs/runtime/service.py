@@ -24,16 +24,18 @@ from sqlalchemy import select
 from libs.events.topics import TOPICS, parked_topic, topic_named
 from libs.runtime import parking
 from libs.runtime.answering import AnsweringConsumer, RequestHandler
+from libs.runtime.clock import monotonic_s
 from libs.runtime.commands import CommandConsumer
 from libs.runtime.commit import GroupCommit
 from libs.runtime.consume import ConsumerTables, EventHandler, Record, Report, StreamApplier
 from libs.runtime.errors import Transient
 from libs.runtime.eventstore import EventStore
 from libs.runtime.feed import Feed
+from libs.runtime.gauges import Gauges, looking
 from libs.runtime.http import create_http_app
 from libs.runtime.kafka import ensure_topics, producer, wait_until_reachable
 from libs.runtime.logs import configure_logs, get_logger
-from libs.runtime.metrics import Metrics
+from libs.runtime.metrics import Few, Metrics
 from libs.runtime.relay import EventLogSource, OutboxSource, Relay, Source, checkpoint_table
 from libs.runtime.requests import Decode, R, RequestConsumer
 from libs.runtime.settings import ServiceSettings
@@ -45,6 +47,7 @@ log = get_logger(__name__)
 EXIT_BUG = 70
 REDRIVE_INTERVAL_S = 1.0
 GAUGES_INTERVAL_S = 5.0
+SIZE_INTERVAL_S = 60.0
 STOP_TIMEOUT_S = 10.0
 CAUGHT_UP_INTERVAL_S = 0.005
 
@@ -84,6 +87,8 @@ class Service:
         self._relays: list[Relay] = []
         self._sources: list[tuple[str, Source]] = [(f"{self.name}-outbox", OutboxSource(store))]
         self._kafka_up = False
+        self._unknown_types = Few()
+        self._gauges = Gauges(self.metrics, store, self._feeds, self._relays)
 
     # -- composition --------------------------------------------------------------------------
 
@@ -92,8 +97,10 @@ class Service:
         applier = StreamApplier(self.name, handler, self._consumer_tables, self.clock, topics)
 
         async def work(records: Sequence[Record]) -> int:
+            began_s = monotonic_s()
             report = await self.store.write(lambda c, out: applier.apply(c, out, records))
-            self._count(report, records)
+            self._polled(self.name, len(records), monotonic_s() - began_s)
+            self._count(report)
             # What only waits for an event before it is healed by that event: after a topic was lost
             # or its partitions changed there may be thousands of these, and nobody is needed.
             return report.parked - report.waiting
@@ -123,9 +130,12 @@ class Service:
 
     def _take(self, group: str, consumer: RequestConsumer[R]) -> None:
         async def work(records: Sequence[Record]) -> int:
+            began_s = monotonic_s()
             parked = await consumer.work(records)
-            if parked:
-                self.metrics.parked.labels(consumer.topic, "any").inc(parked)
+            self._polled(group, len(records), monotonic_s() - began_s)
+            for code, count in consumer.parked.items():
+                self.metrics.parked.labels(consumer.topic, code).inc(count)
+            consumer.parked.clear()
             return parked
 
         self._feeds.append(self._feed(group, [consumer.topic], work))
@@ -139,6 +149,11 @@ class Service:
     def background(self, name: str, run: Background) -> None:
         """Something that runs for ever. A Transient restarts it; anything else ends the process."""
         self._background.append((name, run))
+
+    def measure(self, name: str, look: Background, *, interval_s: float) -> None:
+        """Something that sets gauges, every so many real seconds, beginning at once. While the
+        database is away they keep their last values."""
+        self.background(f"gauges-{name}", lambda: looking(look, interval_s=interval_s))
 
     def prepare(self, step: Callable[[], None]) -> None:
         """Something to be done once at start, after the tables exist (in a thread)."""
@@ -192,7 +207,7 @@ class Service:
         tasks = [asyncio.create_task(self._kafka(), name="kafka")]
         tasks += [
             asyncio.create_task(self._keep_running(name, run), name=name)
-            for name, run in [*self._background, ("gauges", self._gauges)]
+            for name, run in [*self._background, *self._watching()]
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -224,7 +239,7 @@ class Service:
     async def _kafka(self) -> None:
         """Relays and consumers. Returns never; raises what a consumer failed with."""
         settings = self.settings
-        self._relays = [
+        self._relays[:] = [
             Relay(
                 name,
                 source,
@@ -235,6 +250,7 @@ class Service:
                     settings.kafka_bootstrap_servers, embedded=settings.kafka_embedded
                 ),
                 ensure_topics=self._ensure_topics,
+                metrics=self.metrics,
             )
             for name, source in self._sources
         ]
@@ -311,6 +327,21 @@ class Service:
 
     # -- what others see ----------------------------------------------------------------------
 
+    def _watching(self) -> list[tuple[str, Background]]:
+        """The gauges that every service has. In tasks of their own: what needs the database waits
+        for it, and what needs none goes on."""
+
+        async def ready() -> None:
+            self.metrics.ready.set(not await self._readiness())
+
+        gauges = self._gauges
+        return [
+            ("gauges", lambda: looking(gauges.in_memory, interval_s=GAUGES_INTERVAL_S)),
+            ("gauges-ready", lambda: looking(ready, interval_s=GAUGES_INTERVAL_S)),
+            ("gauges-database", lambda: looking(gauges.in_database, interval_s=GAUGES_INTERVAL_S)),
+            ("gauges-size", lambda: looking(gauges.size, interval_s=SIZE_INTERVAL_S)),
+        ]
+
     async def _readiness(self) -> list[str]:
         reasons = [feed.waiting for feed in self._feeds if feed.waiting]
         try:
@@ -321,39 +352,23 @@ class Service:
             reasons.append(f"Kafka at {self.settings.kafka_bootstrap_servers} is not connected yet")
         return reasons
 
-    def _count(self, report: Report, records: Sequence[Record]) -> None:
-        metrics, topic = self.metrics, records[0].topic
-        metrics.consumed.labels(topic).inc(report.applied)
-        metrics.consumer_batch_size.observe(len(records))
-        if report.duplicates:
-            metrics.duplicates_skipped.labels(topic).inc(report.duplicates)
-        if report.gaps:
-            metrics.sequence_gaps.labels(topic).inc(report.gaps)
-        if report.parked:
-            metrics.parked.labels(topic, "any").inc(report.parked)
+    def _polled(self, group: str, records: int, seconds: float) -> None:
+        self.metrics.consumer_batch_size.labels(group).observe(records)
+        self.metrics.consumer_apply_seconds.labels(group).observe(seconds)
+
+    def _count(self, report: Report) -> None:
+        metrics = self.metrics
+        counters = {
+            "applied": metrics.consumed,
+            "duplicates": metrics.duplicates_skipped,
+            "gaps": metrics.sequence_gaps,
+        }
+        for (name, topic), count in report.by_topic.items():
+            counters[name].labels(topic).inc(count)
+        for (topic, code), count in report.parked_by.items():
+            metrics.parked.labels(topic, code).inc(count)
         for name, count in report.unknown.items():
-            metrics.unknown_events.labels(name).inc(count)
-
-    async def _gauges(self) -> None:
-        while True:
-            await asyncio.sleep(GAUGES_INTERVAL_S)
-            backlog = [await relay.backlog() for relay in self._relays]
-            self.metrics.relay_backlog_events.set(sum(backlog))
-            parked = await self.store.read(parking.count_parked)
-            self.metrics.parked_depth_messages.set(sum(parked.values()))
-            for feed in self._feeds:
-                self._lag(feed)
-
-    def _lag(self, feed: Feed) -> None:
-        consumer = feed.consumer
-        for place in consumer.assignment() if consumer else ():
-            end = consumer.highwater(place)
-            at = consumer._subscription.subscription  # noqa: SLF001 - the only way without a request
-            state = at.assignment.state_value(place) if at and at.assignment else None
-            if end is None or state is None or not state.has_valid_position:
-                continue
-            lag = max(0, end - state.position)
-            self.metrics.consumer_lag_records.labels(place.topic, str(place.partition)).set(lag)
+            metrics.unknown_events.labels(self._unknown_types(name)).inc(count)
 
 
 def run(service: Service) -> None:

@@ -14,6 +14,12 @@ from services.intake.api import BATCH_PATH, CountTooLarge, routes
 from services.intake.batch import BYTES_MAX
 from services.intake.config import IntakeSettings
 from services.intake.handlers import Closer
+from services.intake.metrics import (
+    LEDGER_INTERVAL_S,
+    TICKETS_INTERVAL_S,
+    IntakeMetrics,
+    LedgerGauges,
+)
 from services.intake.requirements import RequirementsBook
 from services.intake.store import Books, Desk
 
@@ -37,7 +43,17 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     books = Books(metadata, service.metrics)
     rules = settings.domain()
     requirements = RequirementsBook(metadata, store, events)
-    desk = Desk(store, events, tables, books, requirements, settings=rules, metrics=service.metrics)
+    metrics = IntakeMetrics(service.metrics.registry)
+    desk = Desk(
+        store,
+        events,
+        tables,
+        books,
+        requirements,
+        settings=rules,
+        on_batch=metrics.commit_batch_size.observe,
+        took=metrics.decision_seconds.observe,
+    )
     # In front of the house's own routes and not as a router of its own: the first match is the
     # creation of a ticket, which everything else may wait for.
     service.http.router.routes[:0] = routes(desk).routes
@@ -46,4 +62,7 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     service.consume_commands(desk)
     closer = Closer(desk, rules.close_after, settings.close_poll_seconds / clock.rate)
     service.background("closer", closer.run)
+    gauges = LedgerGauges(metrics, store, books, tables)
+    service.measure("ledger", gauges.ledger, interval_s=LEDGER_INTERVAL_S)
+    service.measure("tickets", gauges.tickets, interval_s=TICKETS_INTERVAL_S)
     return service, desk

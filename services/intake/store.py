@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -41,6 +41,7 @@ from libs.events.ticket import (
     TicketCreated,
 )
 from libs.runtime import parking
+from libs.runtime.clock import monotonic_s
 from libs.runtime.commit import CommitTables, Decide, GroupCommit, Outcome
 from libs.runtime.database import upsert
 from libs.runtime.errors import Transient
@@ -183,11 +184,9 @@ class Books:
         if rows:
             connection.execute(_COUNT, rows)
 
-    def read_ledger(self, connection: Connection, tables: CommitTables) -> dict[str, Any]:
-        """The counts by channel and in total. Quarantined are the commands that lie parked now.
-        `balanced`: everything received is accounted for, and as many tickets are counted as there
-        are."""
-        channels = {
+    def ledger_by_channel(self, connection: Connection) -> dict[str, dict[str, int]]:
+        """Channel → the counts. Quarantined are the commands that lie parked now."""
+        channels: dict[str, dict[str, int]] = {
             row.channel: {name: getattr(row, name) for name in COLUMNS} | {"quarantined": 0}
             for row in connection.execute(select(self.ledger).order_by(self.ledger.c.channel))
         }
@@ -198,18 +197,33 @@ class Books:
             )
             broken["received"] += parked
             broken["quarantined"] += parked
+        return channels
+
+    @staticmethod
+    def unaccounted(counts: Mapping[str, int]) -> int:
+        """How much of what was received has become nothing that is counted: 0, or something is wrong."""
+        return counts["received"] - sum(counts[name] for name in ACCOUNTED)
+
+    @staticmethod
+    def count_tickets(connection: Connection, tables: CommitTables) -> int:
+        """The tickets in the store. Reads all of their numbers."""
+        count = select(func.count()).select_from(tables.ticket_numbers)
+        return connection.execute(count).scalar_one()
+
+    def read_ledger(self, connection: Connection, tables: CommitTables) -> dict[str, Any]:
+        """The counts by channel and in total. `balanced`: everything received is accounted for, and as
+        many tickets are counted as there are."""
+        channels = self.ledger_by_channel(connection)
         total = {
             name: sum(counts[name] for counts in channels.values())
             for name in (*COLUMNS, "quarantined")
         }
-        count = select(func.count()).select_from(tables.ticket_numbers)
-        tickets = connection.execute(count).scalar_one()
-        accounted = sum(total[name] for name in ACCOUNTED)
+        tickets = self.count_tickets(connection, tables)
         return {
             "channels": channels,
             "total": total,
             "tickets": tickets,
-            "balanced": total["received"] == accounted and total["ticketed"] == tickets,
+            "balanced": self.unaccounted(total) == 0 and total["ticketed"] == tickets,
         }
 
     # -- closing --------------------------------------------------------------------------------
@@ -269,7 +283,8 @@ def make_decide(
 class Desk(GroupCommit):
     """The one way to a ticket, whatever edge a command comes from.
 
-    Beyond the group commit it opens the follow-up that a message on a closed ticket needs, and
+    `on_batch` is told how many commands a commit carried, `took` in how many seconds a call of
+    `submit_many` was answered. Beyond the group commit it opens the follow-up that a message on a closed ticket needs, and
     lets one merge be decided at a time, so that two tickets are never merged into each other.
     """
 
@@ -282,7 +297,8 @@ class Desk(GroupCommit):
         requirements: RequirementsBook,
         *,
         settings: DomainSettings,
-        metrics: Metrics,
+        on_batch: Callable[[int], None],
+        took: Callable[[float], None],
     ) -> None:
         super().__init__(
             store,
@@ -293,8 +309,9 @@ class Desk(GroupCommit):
             before_deciding=requirements.before_deciding,
             on_recorded=books.on_recorded,
             on_outcomes=books.on_outcomes,
-            on_batch=metrics.commit_batch_size.observe,
+            on_batch=on_batch,
         )
+        self._took = took
         self.books = books
         self.requirements = requirements
         self._merging = asyncio.Lock()
@@ -307,6 +324,14 @@ class Desk(GroupCommit):
     ) -> list[Outcome]:
         """As the group commit's. A message that became a follow-up is answered as accepted, with
         the new ticket's id, number and sequence, and `follow_up_of` in `extra`."""
+        began_s = monotonic_s()
+        outcomes = await self._submit(envelopes, publish_rejections)
+        self._took(monotonic_s() - began_s)
+        return outcomes
+
+    async def _submit(
+        self, envelopes: Sequence[CommandEnvelope], publish_rejections: bool
+    ) -> list[Outcome]:
         if not any(isinstance(envelope.command, MergeTicket) for envelope in envelopes):
             return await self._submit_plain(envelopes, publish_rejections)
         outcomes: list[Outcome] = []

@@ -8,6 +8,7 @@ from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.config import ReportingSettings
 from services.reporting.handlers import TOPICS, ReportingHandler
+from services.reporting.metrics import ReportingMetrics
 from services.reporting.snapshot import Floors, Snapshots
 from services.reporting.views import fresh_metadata
 
@@ -23,12 +24,15 @@ def build(settings: ReportingSettings) -> Service:
         clock=settings.make_clock(),
     )
     service = Service(settings, store)
+    metrics = ReportingMetrics(service.metrics.registry)
     service.consume(TOPICS, ReportingHandler())
     snapshots, floors = Snapshots(store), Floors(store)
     service.http.include_router(api.router(store, snapshots, floors))
     if settings.page:
         from services.reporting.page import mount
+        from services.reporting.page.open import count_open
 
         # Last: the page takes every path that no route above has taken.
         mount(service.http, store, snapshots, floors, interval_s=settings.page_interval_s)
+        metrics.open_pages.set_function(count_open)
     return service

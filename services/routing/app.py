@@ -11,7 +11,9 @@ from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
 from services.routing.api import create_router
 from services.routing.config import RoutingSettings
+from services.routing.gauges import FLOOR_INTERVAL_S, FloorGauges
 from services.routing.handlers import RequestsHandler, RoutingHandler, sweeping
+from services.routing.metrics import RoutingMetrics
 from services.routing.notify import Notifications
 from services.routing.notify.api import create_notifications_router
 from services.routing.notify.channel import channels_of
@@ -40,12 +42,15 @@ def build(settings: RoutingSettings) -> Service:
     service.consume([TICKETS_EVENTS, TICKETS_REJECTIONS, SLA_EVENTS], RoutingHandler(desk))
     service.consume_requests(AGENTS_COMMANDS, decode_agent_command, RequestsHandler(desk))
     service.background("sweep", sweeping(store, desk, interval_s=settings.sweep_interval_s))
+    metrics = RoutingMetrics(service.metrics.registry)
+    floor = FloorGauges(metrics, store, desk)
+    service.measure("floor", floor.look, interval_s=FLOOR_INTERVAL_S)
     telling = notifying(
         store,
         notifications,
         channels,
         addresses_in(desk.tables.agents),
-        service.metrics,
+        metrics,
         keep_days=settings.notify_keep_days,
     )
     for name, run in telling.items():

@@ -13,8 +13,10 @@ from services.sla.announcing import announce_calendars
 from services.sla.api import create_questions, create_router
 from services.sla.config import SlaSettings
 from services.sla.handlers import TOPICS, TicketEvents
+from services.sla.metrics import SlaMetrics
 from services.sla.reckoning import Reckoning
 from services.sla.store import Books, metadata, seed
+from services.sla.timers.gauges import COUNT_INTERVAL_S, DUE_INTERVAL_S, TimerGauges
 from services.sla.timers.task import Timers
 
 
@@ -25,6 +27,7 @@ def build(settings: SlaSettings) -> Service:
         Database(settings.database_url), metadata(), source="/bitacora/sla", clock=clock
     )
     service = Service(settings, store)
+    metrics = SlaMetrics(service.metrics.registry)
     books = Books()
     timers = Timers(
         store,
@@ -32,7 +35,8 @@ def build(settings: SlaSettings) -> Service:
         books,
         caught_up=service.caught_up,
         share=lambda: service.share(TICKETS_EVENTS),
-        stated=service.metrics.timers_late,
+        stated=metrics.timers_late,
+        fired=metrics.fired,
     )
     service.consume(
         TOPICS,
@@ -42,6 +46,9 @@ def build(settings: SlaSettings) -> Service:
     service.background("timers", timers.run)
     reckoning = Reckoning(store, clock, books, timers.armed)
     service.background("reckoning", reckoning.run)
+    gauges = TimerGauges(metrics, store)
+    service.measure("due", gauges.due, interval_s=DUE_INTERVAL_S)
+    service.measure("timers", gauges.count, interval_s=COUNT_INTERVAL_S)
     service.http.include_router(create_router(store, clock, books, edited=reckoning.wake))
     service.http.include_router(create_questions(store, clock, books))
     return service

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, MetaData, select
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,8 +24,8 @@ from starlette.routing import Route
 from libs.events.routing import AgentNotified
 from libs.runtime.clock import ManualClock
 from libs.runtime.database import Database
-from libs.runtime.metrics import Metrics
 from libs.runtime.store import ServiceStore
+from services.routing.metrics import RoutingMetrics
 from services.routing.notify import KINDS, Facts, Notification, Notifications
 from services.routing.notify.channel import Channel
 from services.routing.notify.queue import Delivery
@@ -70,7 +71,7 @@ class Switchboard:
             Database(url), metadata, source="/bitacora/routing", clock=self.clock
         )
         self.store.create_tables()
-        self.metrics = Metrics()
+        self.metrics = RoutingMetrics(CollectorRegistry())
         self.emails = {"ana": "ana@desk.example", "bo": "bo@desk.example"}
         self.background = notifying(
             self.store, self.queue, channels, self.addresses, self.metrics, keep_days=keep_days

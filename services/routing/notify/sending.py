@@ -18,10 +18,10 @@ from libs.events.routing import AgentNotified
 from libs.events.topics import ROUTING_DECISIONS
 from libs.runtime.errors import Poison, Transient
 from libs.runtime.logs import get_logger
-from libs.runtime.metrics import Metrics
 from libs.runtime.outbox import Outgoing
 from libs.runtime.store import ServiceStore
 from services.routing.domain.instants import micros
+from services.routing.metrics import RoutingMetrics
 from services.routing.notify.channel import Channel
 from services.routing.notify.model import Message
 from services.routing.notify.queue import (
@@ -57,7 +57,7 @@ def notifying(
     queue: Notifications,
     channels: Mapping[str, Channel],
     addresses: Addresses,
-    metrics: Metrics,
+    metrics: RoutingMetrics,
     *,
     keep_days: int,
 ) -> dict[str, Background]:
@@ -81,7 +81,7 @@ class Sender:
         name: str,
         channel: Channel,
         addresses: Addresses,
-        metrics: Metrics,
+        metrics: RoutingMetrics,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -217,7 +217,7 @@ class Sender:
 
 
 def pruning(
-    store: ServiceStore, queue: Notifications, metrics: Metrics, *, keep_days: int
+    store: ServiceStore, queue: Notifications, metrics: RoutingMetrics, *, keep_days: int
 ) -> Background:
     """The task that, at start, gives up what waits for a channel that is gone, and then forgets
     what is over and older than `keep_days` of the service's clock."""

@@ -16,10 +16,12 @@ from services.sla.timers.table import Armed
 
 
 class Fired(NamedTuple):
-    """The instants of the facts that were stated, ascending, and the timers that were set."""
+    """The instants of the facts that were stated, ascending, and the timers that were set; `stated` is
+    the kind and the metric of each fact."""
 
     stated_us: list[int]
     armed: list[Armed]
+    stated: tuple[tuple[str, str], ...] = ()
 
 
 def fire(
@@ -50,4 +52,5 @@ def fire(
     for _, ticket_id, fact in facts:
         say(outgoing, ticket_id, [fact], after[ticket_id], book)
     armed = store.save(connection, before, after)
-    return Fired([at_us for at_us, _, _ in facts], armed)
+    stated = tuple((str(fact.kind), str(fact.clock.metric)) for _, _, fact in facts)
+    return Fired([at_us for at_us, _, _ in facts], armed, stated)

@@ -49,6 +49,8 @@ CaughtUp = Callable[[], Awaitable[None]]
 """Returns when every event that Kafka is known to hold at this moment has been applied."""
 Stated = Callable[[Sequence[float]], None]
 """Told how late (in seconds of the clock) each fact was stated, once these are committed."""
+Fired = Callable[[Sequence[tuple[str, str]]], None]
+"""Told the kind and the metric of each fact, likewise."""
 
 
 class Timers:
@@ -65,6 +67,7 @@ class Timers:
         caught_up: CaughtUp,
         share: Callable[[], Share],
         stated: Stated,
+        fired: Fired = lambda _: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -72,6 +75,7 @@ class Timers:
         self._caught_up = caught_up
         self._share = share
         self._stated = stated
+        self._fired = fired
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._agenda = Agenda(low=PAGE_TIMERS // 2)
@@ -108,12 +112,13 @@ class Timers:
             return True  # what was waited for is not all that these tickets need
         due, until_us = self._agenda.take(now_us, BATCH_TICKETS)
         ticket_ids = [timer.ticket_id for timer in due]
-        stated_us, armed = await self._store.write(
+        stated_us, armed, facts = await self._store.write(
             lambda connection, out: fire(connection, out, self._books, ticket_ids, until_us)
         )
         self._agenda.armed(armed)
         done_us = to_us(self._clock.now())
         self._stated([(done_us - at_us) / SECOND_US for at_us in stated_us])
+        self._fired(facts)
         if len(due) < BATCH_TICKETS:
             await asyncio.sleep(GATHER_S)
         log.debug("sla_timers_fired", tickets=len(due), facts=len(stated_us))
