@@ -25,6 +25,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -42,6 +43,9 @@ TOPIC: Final = "topics of the house"
 GROUP: Final = "consumer groups of the service: one or two"
 RELAY: Final = "relays of the service: one or two"
 CODE: Final = "reasons in the code"
+
+
+disable_created_metrics()  # a series more for each counter and histogram, which nobody asks for
 
 
 @dataclass(frozen=True, slots=True)
