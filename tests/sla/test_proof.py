@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,11 @@ from libs.worktime.timeline import CalendarVersion
 from services.sla.defaults import CALENDARS
 from services.sla.domain.book import Book
 from services.sla.domain.proof import Interval, Proof, proof_of
+from services.sla.domain.standing import standing
 from services.sla.domain.state import Clock
 from services.sla.domain.ticket import expire
 from tests.sla.desk import Case, at, book_of, created, policy, priority, status
-from tests.sla.test_edits import shift, wait_of
+from tests.sla.test_edits import desk, edited, shift, wait_of
 from tests.sla.test_standing import BOOK, steps
 
 HOUR_S = 3600
@@ -131,6 +133,56 @@ def test_a_target_that_was_past_when_it_was_given_is_missed_at_that_instant() ->
     case.on("09:00", priority("critical", "low"))
     found = proof(case, "requester_wait", "10:00")
     assert (found.breach_us, found.holds) == (to_us(at("09:00")), True)
+
+
+@pytest.mark.parametrize(
+    ("late", "after", "missed"),
+    [
+        (status("pending", "new"), (("13:30", status("open", "pending")),), "14:30"),
+        (priority("high"), (), "+1 10:00"),
+        (status("pending", "new"), (("15:00", status("open", "pending")),), "16:00"),
+        (status("pending", "new"), (("15:00", priority("high")),), None),
+    ],
+)
+def test_a_breach_that_was_withdrawn_and_missed_after_all_keeps_its_true_instant(
+    late: Event, after: tuple[tuple[str, Event], ...], missed: str | None
+) -> None:
+    """The timer fires at 14:00; what was done at 13:00 turns up afterwards."""
+    case = Case().on("10:00", created()).wait("14:10")
+    assert case.said("requester_wait")[-1] == ("breached", "14:00")
+    case.on("13:00", late)
+    told = list(case.said("requester_wait"))
+    for when, event in after:
+        case.on(when, event)
+        told += case.said("requester_wait")
+    case.on("+1 16:00", status("solved"))
+    told += case.said("requester_wait")
+    found = proof(case, "requester_wait", "+1 17:00")
+    instant_us = None if missed is None else to_us(at(missed))
+    assert (found.verdict, found.breach_us) == (
+        "satisfied" if missed is None else "breached",
+        instant_us,
+    )
+    assert missed is None or found.due_us == instant_us
+    assert found.holds, found.checks
+    assert "breached" not in {kind for kind, _ in told}
+    assert case.ticket is not None
+    stood = standing(found.clock, case.ticket.history, case.book, to_us(at("+1 17:00")))
+    assert stood is not None
+    assert stood.breach_us == instant_us
+
+
+def test_a_withdrawn_breach_moves_with_an_edit_of_the_calendar() -> None:
+    longer, shorter = desk(["09:00", "17:00"]), desk(["09:00", "13:00"])
+    before, after = edited(longer, shorter, "12:30", 4 * HOUR_S)
+    case = Case(before).on("09:00", created()).wait("13:10")
+    assert case.said() == [("breached", "13:00")]
+    case.on("12:00", status("pending", "new")).on("12:20", status("open", "pending"))
+    assert case.due("requester_wait") == "13:20"
+    case.book = after
+    found = proof(case, "requester_wait", "+1 12:00")
+    assert (found.verdict, found.breach_us) == ("breached", to_us(at("+1 09:20")))
+    assert found.holds, found.checks
 
 
 def test_a_reopening_goes_on_with_what_was_left() -> None:

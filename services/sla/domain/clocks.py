@@ -7,7 +7,8 @@
                  ├→ satisfied (solved, answered) ⇄ running (a wait goes on after a reopening)
                  └→ cancelled (merged, or no target any more)
 
-A breach is not a state but a fact about a clock that goes on running. Every function takes instants as
+A breach is not a state but a fact about a clock that goes on running. One that was stated is withdrawn
+when an event from before it turns up late; should the target be used up after all, the clock notes when. Every function takes instants as
 arguments and answers with the clock afterwards and the facts to publish, in order. An instant at
 which a target is used up is a breach: what happens at that very instant comes too late.
 """
@@ -105,20 +106,10 @@ def fire(clock: Clock, terms: Terms, until_us: int) -> tuple[Clock, Facts]:
     """State every warning and the breach that fell due up to and including `until_us`."""
     facts: Facts = []
     due_us, cause = clock.due_us, clock.cause
-    while due_us is not None and clock.next_us is not None and clock.next_us <= until_us:
-        at_us = clock.next_us
+    while due_us is not None and (at_us := clock.turns_us) is not None and at_us <= until_us:
         if at_us >= due_us:
-            clock = _edged(
-                clock,
-                terms,
-                "breached",
-                at_us,
-                cause,
-                next_us=None,
-                breach_us=at_us,
-                breach_said=True,
-            )
-            facts.append(Fact("breached", at_us, clock, cause=cause))
+            clock, said = _missed(clock, terms, at_us, cause)
+            facts += said
         else:
             fraction = next(entry for entry in terms.warn_at if entry > clock.warned)
             clock = _edged(
@@ -203,7 +194,7 @@ def reckon_anew(clock: Clock, terms: Terms, runs: Iterable[Run], at_us: int) -> 
     reason = "calendar" if clock.tzdata == terms.tzdata else "tzdata"
     due_us = clock.due_us
     clock, used_up_us = _recounted(clock, terms, runs)
-    if clock.breach_said:
+    if clock.breach_us is not None:
         return clock, []
     clock = _arm(clock, terms, used_up_us)
     facts: Facts = []
@@ -341,11 +332,21 @@ def _skip_warnings(clock: Clock, terms: Terms, at_us: int) -> Clock:
 
 def _fire_inactive(clock: Clock, terms: Terms, at_us: int, facts: Facts) -> tuple[Clock, Facts]:
     """A paused clock has no due instant; new terms that it has used up already breach it at once."""
-    if clock.state == PAUSED and not clock.breach_said and clock.elapsed_us >= clock.target_us:
-        cause = clock.cause
-        clock = _edged(clock, terms, "breached", at_us, cause, breach_us=at_us, breach_said=True)
-        facts.append(Fact("breached", at_us, clock, cause=cause))
+    if clock.state == PAUSED and clock.breach_us is None and clock.elapsed_us >= clock.target_us:
+        clock, said = _missed(clock, terms, at_us, clock.cause)
+        facts += said
     return clock, facts
+
+
+def _missed(clock: Clock, terms: Terms, at_us: int, cause: int) -> tuple[Clock, Facts]:
+    """The target is used up. One breach is stated per activation; after one that was withdrawn, the
+    true instant is noted."""
+    again = clock.breach_said
+    kind: EdgeKind = "missed" if again else "breached"
+    clock = _edged(
+        clock, terms, kind, at_us, cause, next_us=None, breach_us=at_us, breach_said=True
+    )
+    return clock, [] if again else [Fact("breached", at_us, clock, cause=cause)]
 
 
 def _count(runs: Iterable[Run], calendar: Timeline) -> tuple[int, int | None]:

@@ -257,10 +257,13 @@ def _missed_us(periods: Iterable[Period]) -> int | None:
     return next((one.due_us for one in periods if one.due_us is not None), None)
 
 
+_USED_UP: Final = ("breached", "missed")
+
+
 def _held_at_breach(clock: Clock) -> Held | None:
     held = None
     for edge in clock.edges:
-        if edge.kind == "breached" and edge.at_us == clock.breach_us:
+        if edge.kind in _USED_UP and edge.at_us == clock.breach_us:
             return held
         held = edge.held or held
     return held
@@ -275,15 +278,10 @@ def _checks(clock: Clock, history: Sequence[Moment], book: Book, proof: Proof) -
     elapsed_us, line = proof.elapsed_us, book.timelines[clock.calendar]
     yield _check("no_gaps", _covered(proof.intervals), proof.end_us - proof.start_us)
     yield _check("elapsed", elapsed_us, used_us(clock, line, proof.end_us), same=same)
-    if clock.breach_said and clock.breach_us is None:
-        # Its timer had fired when an event from before that instant turned up.
-        used = used_us(clock, line, proof.end_us)
-        yield _check("missed", elapsed_us >= clock.target_us, used >= clock.target_us, same=same)
-    else:
-        yield _check("breach", _missed_us(proof.periods), clock.breach_us, same=same)
-        if clock.state == RUNNING and clock.breach_us is None:
-            known = same and proof.due_us is not None
-            yield _check("due", proof.due_us, clock.due_us, same=known)
+    yield _check("breach", _missed_us(proof.periods), clock.breach_us, same=same)
+    if clock.state == RUNNING and clock.breach_us is None:
+        known = same and proof.due_us is not None
+        yield _check("due", proof.due_us, clock.due_us, same=known)
     said = sum(edge.kind == "breached" for edge in clock.edges)
     yield _check("breaches_stated", min(said, 1), said)
     rules = METRICS[clock.metric]

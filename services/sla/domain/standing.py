@@ -82,7 +82,7 @@ def _told(clock: Clock, at_us: int) -> _Told:
                 told = told._replace(state=PAUSED, ended_us=None)
             case "warning":
                 told = told._replace(warned=edge.fraction)
-            case "breached":
+            case "breached" | "missed":
                 told = told._replace(breach_us=edge.at_us)
             case "withdrawn":
                 told = told._replace(breach_us=None)

@@ -26,6 +26,7 @@ EdgeKind = Literal[
     "warning",
     "breached",
     "withdrawn",
+    "missed",
     "satisfied",
     "cancelled",
 ]
@@ -60,7 +61,8 @@ class Held(Kept, frozen=True, array_like=True, gc=False):
 class Edge(Kept, frozen=True, array_like=True, gc=False):
     """One line of a clock's history: the proof of its verdict. `cause` is the sequence of the ticket
     event behind it; warnings and breaches come by time, and name the event that last moved their
-    clock. `withdrawn` takes a breach back. `reason`: why it was retargeted or cancelled."""
+    clock. `withdrawn` takes a breach back; `missed` is when the target was used up after that: noted, and
+    not stated again. `reason`: why it was retargeted or cancelled."""
 
     kind: EdgeKind
     at_us: int
@@ -77,7 +79,7 @@ class Clock(Kept, frozen=True, array_like=True, gc=False):
     unless running), `due_us` when that run uses up the target, `next_us` when the next warning or the
     breach is to be stated. `warned` is the highest fraction that was warned of, in per cent.
     `breach_said` stays once a breach was published, `breach_us` is taken back when an event from before
-    that instant turns up late. Nothing is stated for an instant before `floor_us`, when the clock was
+    that instant turns up late, and set again when the target is used up after all. Nothing is stated for an instant before `floor_us`, when the clock was
     last given a target. `started_by` is the sequence of the event that activated it, `calendar_version`
     the one in force at the last edge; `known` and `tzdata` say with how many versions of the calendar,
     and which release of the time zones, it last reckoned.
@@ -109,6 +111,13 @@ class Clock(Kept, frozen=True, array_like=True, gc=False):
     @property
     def active(self) -> bool:
         return self.state in {RUNNING, PAUSED}
+
+    @property
+    def turns_us(self) -> int | None:
+        """When time alone changes it next: what it states, or a miss that it only notes."""
+        if self.breach_said and self.breach_us is None:
+            return self.due_us
+        return self.next_us
 
     @property
     def cause(self) -> int:

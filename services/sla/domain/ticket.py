@@ -114,14 +114,14 @@ def expire(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
 
 def _fall_due(ticket: TicketClocks, until_us: int, book: Book) -> Moved:
     for clock in ticket.clocks:
-        if clock.next_us is not None and clock.next_us <= until_us:
+        if (turns_us := clock.turns_us) is not None and turns_us <= until_us:
             break
     else:
         return ticket, []
     after: list[Clock] = []
     facts: Facts = []
     for clock in ticket.clocks:
-        if clock.next_us is None or clock.next_us > until_us:
+        if (turns_us := clock.turns_us) is None or turns_us > until_us:
             after.append(clock)
             continue
         fired, said = c.fire(clock, c.terms_of(clock, book), until_us)
