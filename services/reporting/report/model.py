@@ -6,10 +6,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Granularity = Literal["none", "hour", "day", "week", "month", "quarter", "year"]
-Aggregate = Literal[
-    "count", "sum", "mean", "min", "max", "p50", "p75", "p90", "p95", "p99", "share"
+from services.reporting.domain.metrics import Aggregate
+
+__all__ = [
+    "Aggregate",
+    "Cell",
+    "Fact",
+    "Granularity",
+    "Report",
+    "ReportQuery",
+    "Row",
+    "TimeKind",
 ]
+
+Granularity = Literal["none", "hour", "day", "week", "month", "quarter", "year"]
 TimeKind = Literal["calendar", "business"]
 
 
