@@ -72,9 +72,7 @@ _ALL: Final[tuple[Dimension, ...]] = (
         _everywhere("channel"),
         values=tuple(channel.value for channel in Channel),
     ),
-    Dimension(
-        "language", "Language", "Language of the ticket (BCP 47).", _everywhere("language")
-    ),
+    Dimension("language", "Language", "Language of the ticket (BCP 47).", _everywhere("language")),
     Dimension(
         "organization",
         "Organization",
@@ -184,9 +182,7 @@ _ALL: Final[tuple[Dimension, ...]] = (
         "What the clock measures: first_reply, next_reply, requester_wait …",
         {"verdicts": "metric"},
     ),
-    Dimension(
-        "calendar", "SLA calendar", "The calendar of the clock.", {"verdicts": "calendar"}
-    ),
+    Dimension("calendar", "SLA calendar", "The calendar of the clock.", {"verdicts": "calendar"}),
     Dimension(
         "outcome",
         "SLA outcome",

@@ -143,17 +143,20 @@ def _lacks(metric: Definition, dimension: Dimension) -> Poison:
 def _cells(
     metrics: tuple[Definition, ...], asked: tuple[Aggregate, ...]
 ) -> tuple[tuple[Definition, Aggregate], ...]:
+    """Aggregates that a metric does not have are left to the other metrics; it gives its own."""
     _once(asked, "aggregates")
     for name in asked:
         _known(name, get_args(Aggregate), "aggregate")
     cells: list[tuple[Definition, Aggregate]] = []
     for metric in metrics:
         able = aggregates_of(metric)
-        wanted = [name for name in asked if name in able] if asked else list(defaults_of(metric))
-        if not wanted:
+        wanted = tuple(name for name in asked if name in able) or defaults_of(metric)
+        cells += [(metric, name) for name in wanted]
+    for name in asked:
+        if all(name not in aggregates_of(metric) for metric in metrics):
+            all_of = dict.fromkeys(name for metric in metrics for name in aggregates_of(metric))
             raise Poison(
                 "not_an_aggregate",
-                f"{metric.name} has none of {', '.join(asked)}; it has {', '.join(able)}",
+                f"none of these metrics has the aggregate {name}; they have {', '.join(all_of)}",
             )
-        cells += [(metric, name) for name in wanted]
     return tuple(cells)

@@ -24,7 +24,16 @@ METRICS: Final[Mapping[str, Definition]] = {
 """By name, in the order in which documentation shows them."""
 
 _DISTRIBUTION: Final[tuple[Aggregate, ...]] = (
-    "mean", "p50", "p90", "count", "sum", "min", "max", "p75", "p95", "p99"
+    "mean",
+    "p50",
+    "p90",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "p75",
+    "p95",
+    "p99",
 )
 _AGGREGATES: Final[Mapping[Kind, tuple[Aggregate, ...]]] = {
     "count": ("count",),
@@ -33,7 +42,11 @@ _AGGREGATES: Final[Mapping[Kind, tuple[Aggregate, ...]]] = {
     "level": ("count",),
     "standing": _DISTRIBUTION,
 }
-_OF_PRESENCE: Final[Mapping[Unit, Aggregate]] = {"seconds": "sum", "tickets": "mean", "share": "share"}
+_OF_PRESENCE: Final[Mapping[Unit, Aggregate]] = {
+    "seconds": "sum",
+    "tickets": "mean",
+    "share": "share",
+}
 _FIRST: Final = 3
 """So many of a distribution's aggregates are given when a question names none."""
 

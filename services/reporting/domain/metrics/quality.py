@@ -68,7 +68,9 @@ _REPEATED: Final = """(
     SELECT *, lag(created_us) OVER (PARTITION BY requester, category ORDER BY created_us, number)
         AS before_us
     FROM tickets WHERE created_us IS NOT NULL)"""
-_CAME_BEFORE: Final = f"coalesce(requester IS NOT NULL AND created_us - before_us <= {_REPEAT_US}, false)"
+_CAME_BEFORE: Final = (
+    f"coalesce(requester IS NOT NULL AND created_us - before_us <= {_REPEAT_US}, false)"
+)
 
 QUALITY: Final[tuple[Definition, ...]] = (
     Definition(
