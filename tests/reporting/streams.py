@@ -218,7 +218,8 @@ class Desk:
 
     def calendar(self) -> Stream:
         """A business calendar in two versions."""
-        hours = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), (("09:00", "17:00"),))
+        week = ("mon", "tue", "wed", "thu", "fri")
+        hours: dict[Any, Any] = dict.fromkeys(week, (("09:00", "17:00"),))
         base: dict[str, Any] = {"calendar": "desk", "zone": "Europe/Madrid"}
         later = self._start + timedelta(days=5)
         versions = [
