@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from libs.runtime.clock import ManualClock
-from services.sla.domain.instants import to_us
+from libs.worktime.instants import to_us
 from services.sla.metrics import SlaMetrics
 from services.sla.timers.firing import fire
 from services.sla.timers.gauges import TimerGauges

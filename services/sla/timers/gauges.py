@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from libs.runtime.metrics import show
 from libs.runtime.store import ServiceStore
-from services.sla.domain.instants import SECOND_US, to_us
+from libs.worktime.instants import SECOND_US, to_us
 from services.sla.metrics import SlaMetrics
 from services.sla.timers.table import timers
 
