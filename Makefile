@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types kafka bench clean
+.PHONY: help setup demo test lint format types kafka prometheus bench clean
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## A virtual environment in .venv with everything, pinned
 
@@ -43,9 +43,20 @@ deploy/kafka/libs/.fetched: deploy/kafka/pom.xml
 	mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies
 	@touch $@
 
+prometheus: deploy/prometheus/bin/promtool ## Prometheus and promtool, unpacked from Debian's package (needs apt)
+
+deploy/prometheus/bin/promtool:
+	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || \
+	  { echo "no apt here: put prometheus and promtool of version 2.42 or newer on the PATH"; exit 1; }
+	rm -rf deploy/prometheus/bin && mkdir -p deploy/prometheus/bin/package
+	cd deploy/prometheus/bin/package && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
+	mv deploy/prometheus/bin/package/usr/bin/prometheus deploy/prometheus/bin/
+	mv deploy/prometheus/bin/package/usr/bin/promtool deploy/prometheus/bin/
+	rm -rf deploy/prometheus/bin/package
+
 bench: setup ## Every benchmark, each beside its peer or its limit
 	$(BIN)/python -m bench all
 
 clean: ## Throw away what was made, except the virtual environment
-	rm -rf .bitacora .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis deploy/kafka/libs
+	rm -rf .bitacora .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis deploy/kafka/libs deploy/prometheus/bin
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ from libs.runtime.embedded import BrokerUnavailable, EmbeddedBroker
 from tests.backends.shared import (
     SESSION_PID,
     Kafka,
+    PrometheusTools,
     address_of,
     delete_topics,
     fresh_database,
@@ -113,3 +114,14 @@ def chromium() -> str:
             return found
     missing("browser", "install chromium")
     return ""
+
+
+@pytest.fixture(scope="session")
+def prometheus_tools() -> PrometheusTools:
+    """Prometheus and its promtool. Mark the test with `prometheus`."""
+    made = Path(__file__).resolve().parents[1] / "deploy" / "prometheus" / "bin"
+    places = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{made}"
+    found = {name: shutil.which(name, path=places) for name in ("prometheus", "promtool")}
+    if not all(found.values()):
+        missing("prometheus", "`make prometheus`, or put prometheus and promtool on the PATH")
+    return PrometheusTools(*(Path(path) for path in found.values() if path))

@@ -46,6 +46,14 @@ class Kafka:
     """The EmbeddedBroker, to stop, kill and start it; None for a shared Kafka."""
 
 
+@dataclass(frozen=True, slots=True)
+class PrometheusTools:
+    """The paths of Prometheus's programs."""
+
+    server: Path
+    promtool: Path
+
+
 def required(what: str) -> bool:
     return what in os.environ.get("BITACORA_TEST_REQUIRE", "").replace(" ", "").split(",")
 
