@@ -45,7 +45,8 @@ RELAY: Final = "relays of the service: one or two"
 CODE: Final = "reasons in the code"
 
 
-disable_created_metrics()  # a series more for each counter and histogram, which nobody asks for
+# A series more for each counter and histogram, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
