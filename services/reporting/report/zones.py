@@ -23,16 +23,6 @@ FIRST_US: Final = microseconds(datetime.min.replace(tzinfo=UTC)) + 2 * DAY_US
 LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC)) - 2 * DAY_US
 """Instants between these have a local time in every zone."""
 
-SHORTEST_US: Final[dict[Granularity, int]] = {
-    "hour": HOUR_US // 2,
-    "day": 22 * HOUR_US,
-    "week": 7 * DAY_US - 2 * HOUR_US,
-    "month": 28 * DAY_US - 2 * HOUR_US,
-    "quarter": 90 * DAY_US - 2 * HOUR_US,
-    "year": 365 * DAY_US - 2 * HOUR_US,
-}
-"""No bucket is shorter, but where a zone drops a day; more would fit into no answer."""
-
 
 @cache
 def _names() -> frozenset[str]:
@@ -87,8 +77,6 @@ def bucket_starts(
     """
     if granularity == "none":
         return [start_us]
-    if end_us - start_us > SHORTEST_US[granularity] * (most + 2):
-        raise _too_many(granularity, most)
     starts = [start_us]
     for at in _boundaries(start_us, zone, granularity):
         if at >= end_us:
