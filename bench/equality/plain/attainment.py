@@ -15,7 +15,7 @@ status, but for a reopening, which comes first; a time that runs back counts as 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +58,7 @@ class Verdict(NamedTuple):
     breach_s: int | None
     used_s: int
     ended_s: int | None
+    started_s: int
 
 
 class Change(NamedTuple):
@@ -132,7 +133,7 @@ class Watch:
         self.priority = ""
         self.held = ""
         self.runs: list[list[int]] = []
-        self.floor_s = 0
+        self.floor_s = self.started_s = 0
         self.breach_s: int | None = None
         self.verdicts: list[Verdict] = []
 
@@ -188,10 +189,11 @@ class Watch:
         if was_active and not self.active():
             self.close(change.at_s)
         if not was_active and self.active() and self.metric == "first_reply" and before != "none":
-            self.runs, self.breach_s, self.held = [], None, ""
+            self.runs, self.breach_s, self.held, self.started_s = [], None, "", change.at_s
         if counts and not (self.runs and len(self.runs[-1]) == 1):
             self.runs.append([change.at_s])
         if not was_active and self.active():
+            self.started_s = self.started_s or change.at_s
             self.hold(change.at_s)
 
     def close(self, at_s: int) -> None:
@@ -200,7 +202,7 @@ class Watch:
         if self.metric != "first_reply":
             self.verdicts.clear()
         ended_s = None if self.active() else at_s
-        self.verdicts.append(Verdict(missed, self.breach_s, used_s, ended_s))
+        self.verdicts.append(Verdict(missed, self.breach_s, used_s, ended_s, self.started_s))
 
     def finish(self, at_s: int) -> list[Verdict]:
         if self.active():
@@ -234,9 +236,13 @@ def attainment(path: Path) -> dict[tuple[str, str, int], Verdict]:
 
 
 def verdicts_of(
-    cases: Iterable[tuple[str, list[Change]]], first_s: int, last_s: int
+    cases: Iterable[tuple[str, list[Change]]],
+    first_s: int,
+    last_s: int,
+    as_of: Mapping[str, int] | None = None,
 ) -> dict[tuple[str, str, int], Verdict]:
-    """(case, metric, activation) → verdict, as of `last_s`. No change lies before `first_s`."""
+    """(case, metric, activation) → verdict, as of `last_s`, or of an instant of each case's own. No
+    change lies before `first_s`."""
     desk = desk_hours(pd.Timestamp(first_s, unit="s"), pd.Timestamp(last_s, unit="s"))
     found: dict[tuple[str, str, int], Verdict] = {}
     for case, changes in cases:
@@ -244,6 +250,7 @@ def verdicts_of(
             watch = Watch(metric, desk)
             for change in changes:
                 watch.apply(change)
-            for number, verdict in enumerate(watch.finish(last_s), start=1):
+            end_s = last_s if as_of is None else as_of[case]
+            for number, verdict in enumerate(watch.finish(end_s), start=1):
                 found[case, metric, number] = verdict
     return found

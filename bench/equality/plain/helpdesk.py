@@ -24,6 +24,7 @@ STATUS = {
 }
 """The other activities do not move a ticket on."""
 NOTES = ("Assign seriousness", "Resolve SW anomaly", "RESOLVED", "VERIFIED")
+TAGS = ("Require upgrade", "Create SW anomaly", "INVALID", "DUPLICATE")
 TAKES = "Take in charge ticket"
 RAISES = "Create SW anomaly"
 
@@ -59,5 +60,11 @@ def read(path: Path) -> Log:
         index=case.drop_duplicates().rename(None),
         dtype=object,
     )
+    steps = steps_of(rows)
     notes = rows.loc[activity.isin(NOTES), ["case", "t", *HOLDER]]
-    return Log("helpdesk", steps_of(rows), tickets, notes)
+    # What else an activity says: how a ticket is on hold, and that it gets a tag.
+    held = activity.where(activity.isin(STATUS)).groupby(case).ffill()
+    said = rows.loc[(held != held.groupby(case).shift()) | activity.isin(TAGS), ["case", "t"]]
+    moments = pd.concat([steps[["case", "t"]], notes[["case", "t"]], said])
+    tickets["heard"] = moments.groupby("case")["t"].max()
+    return Log("helpdesk", steps, tickets, notes)

@@ -67,6 +67,7 @@ def read(path: Path) -> Log:
             "subcategory": _value(end["subcategory"]),
             "channel": begin["contact_type"].map(CHANNEL),
             "requester": _value(begin["caller_id"]).fillna("unknown"),
+            "heard": rows.groupby("case")["t"].max(),
         }
     )
     return Log("incidents", steps_of(rows), tickets, rows.iloc[:0][["case", "t", *HOLDER]])

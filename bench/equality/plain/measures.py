@@ -134,18 +134,20 @@ def changes_for_clocks(log: Log) -> Iterable[tuple[str, list[Change]]]:
 
 
 def clocks(verdicts: dict[tuple[str, str, int], Verdict], facts: Facts) -> dict[str, Measure]:
-    """Of the clocks that came to an end: kept when they ended, missed when they fell due."""
+    """Of the clocks that came to an end: kept when they ended, missed when they fell due. Imported
+    history counts in its own time: a clock that runs is judged as of what was last heard of its ticket."""
     rows = [
-        (case, metric, one.missed, one.breach_s if one.missed else one.ended_s)
+        (case, metric, one.missed, one.breach_s if one.missed else one.ended_s, one.started_s)
         for (case, metric, _), one in verdicts.items()
-        if one.missed or one.ended_s is not None
     ]
-    frame = pd.DataFrame(rows, columns=["case", "sla_metric", "missed", "at"])
-    frame["at"] = frame["at"].astype("Int64").astype(np.int64)
-    frame = _with_ticket(frame, facts)
+    frame = pd.DataFrame(rows, columns=["case", "sla_metric", "missed", "at", "started"])
+    frame = _with_ticket(frame.astype({"at": "Int64"}), facts)
     frame["value"] = ~frame["missed"]
+    ended = frame[frame["at"].notna()].astype({"at": np.int64})
+    started = frame.assign(at=frame["started"], value=0)
     return {
-        "sla_attainment": Measure("sla_attainment", "share", frame),
-        "sla_kept": Measure("sla_kept", "count", frame[frame["value"]].assign(value=0)),
-        "sla_breaches": Measure("sla_breaches", "count", frame[~frame["value"]].assign(value=0)),
+        "sla_attainment": Measure("sla_attainment", "share", ended),
+        "sla_kept": Measure("sla_kept", "count", ended[ended["value"]].assign(value=0)),
+        "sla_breaches": Measure("sla_breaches", "count", ended[~ended["value"]].assign(value=0)),
+        "sla_started": Measure("sla_started", "count", started),
     }

@@ -20,7 +20,8 @@ STATE = ["status", *HOLDER]
 class Log:
     """`steps`: a row per change of a ticket, in order: case, t (seconds since 1970, UTC), create
     (True for the first of a case), and the state after it (status, group, agent, tier).
-    `tickets`: by case, what the ticket says of itself in the end: priority, category, …
+    `tickets`: by case, what the ticket says of itself in the end: priority, category, …; `heard` is
+    when the log last said something new of it.
     `notes`: a row per internal note: case, t, group, agent, tier."""
 
     name: str
