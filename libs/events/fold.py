@@ -152,18 +152,26 @@ def _message(s: Ticket, e: t.MessageAdded, at: EventEnvelope) -> Changes:
     return {}
 
 
+Holder = tuple[str | None, str | None]
+"""The group and the person that hold a ticket."""
+
+
+def is_handed_over(before: Holder, after: Holder) -> bool:
+    """Whether a ticket went from one holder (person, or group if no person) to another."""
+    (group, agent), (new_group, new_agent) = before, after
+    if agent is None and group is not None and new_group == group:
+        return False  # a person of the holding group took it
+    holder, new_holder = agent or group, new_agent or new_group
+    other = holder != new_holder or (agent is None) is not (new_agent is None)
+    return holder is not None and new_holder is not None and other
+
+
 def _holder(s: Ticket, group: str | None, agent: str | None) -> Changes:
-    before, after = s.agent or s.group, agent or group
-    if s.agent is None and s.group is not None and group == s.group:
-        handed_over = False  # a person of the holding group took it
-    else:
-        other = before != after or (s.agent is None) is not (agent is None)
-        handed_over = before is not None and after is not None and other
     return {
         "group": group,
         "agent": agent,
         "group_changes": s.group_changes + (group != s.group),
-        "hand_overs": s.hand_overs + handed_over,
+        "hand_overs": s.hand_overs + is_handed_over((s.group, s.agent), (group, agent)),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from libs.events.sla import Metric
 from libs.worktime.timeline import CalendarVersion, Timeline
 from services.sla.domain.actions import Action
-from services.sla.domain.policy import Policy, PolicySet
+from services.sla.domain.policy import Asked, Policy, PolicySet
 
 
 class Terms(NamedTuple):
@@ -66,17 +66,15 @@ class Book:
                 break
         return tuple(reversed(found))
 
-    def targets_at(
-        self, fields: Mapping[str, str], tags: Sequence[str], at_us: int
-    ) -> dict[Metric, Terms]:
+    def targets_at(self, asked: Asked, at_us: int) -> dict[Metric, Terms]:
         """The terms of each metric for which a ticket with these fields has a target."""
         version = self.policies_at(at_us)
-        policy = version.match(fields, tags) if version is not None else None
+        policy = version.match(asked) if version is not None else None
         if version is None or policy is None:
             return {}
         found: dict[Metric, Terms] = {}
         for metric, per_priority in policy.targets.items():
-            target = per_priority.get(fields["priority"])
+            target = per_priority.get(asked.fields["priority"])
             if target is not None:
                 found[metric] = self._terms(
                     version, policy, metric, target.target_us, target.calendar

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from libs.events import Channel, Priority
 from libs.events.sla import Metric
+from libs.events.ticket import LinkKind
 from libs.worktime.calendar import Calendar
 from libs.worktime.errors import InvalidDefinition
 from libs.worktime.instants import DAY_US, SECOND_US
@@ -16,7 +17,9 @@ from services.sla.domain.actions import ACTIONS, Action
 from services.sla.domain.metrics import METRICS
 from services.sla.domain.policy import (
     CONDITION_FIELDS,
+    COUNTS,
     CUSTOM,
+    REFUSED_FIELDS,
     VALUE_MAX,
     Policy,
     PolicySet,
@@ -31,9 +34,17 @@ FIXED_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "priority": frozenset(Priority),
     "channel": frozenset(Channel),
     "tier": frozenset({"1", "2", "3"}),
+    "rating": frozenset({"good", "bad"}),
+    "live": frozenset({"true", "false"}),
+    "links": frozenset(get_args(LinkKind)),
 }
 """Fields with a closed list of values: another value in a condition is a slip that would never match."""
 
+_PERSONAL: Final = dict.fromkeys(
+    ("requester.name", "requester.email", "requester.phone"),
+    "it is personal data, which policies do not see; use requester (the id) or organization",
+)
+_COUNT = re.compile(r"(?:0|[1-9][0-9]{0,15})\Z")
 _WHOM = re.compile(r"assignee|group|leads|(agent|group):\S.*")
 
 
@@ -106,10 +117,10 @@ def _policy(definition: Mapping[str, Any], calendars: Mapping[str, Calendar] | N
 def _conditions(policy: str, when: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     conditions: dict[str, frozenset[str]] = {}
     for field, values in when.items():
-        if field == "status":
+        why_not = REFUSED_FIELDS.get(field) or _PERSONAL.get(field)
+        if why_not is not None:
             raise InvalidDefinition(
-                "unknown_condition",
-                f"policy {policy!r}: a status pauses and ends clocks, it does not choose a policy",
+                "unknown_condition", f"policy {policy!r}: {field!r} chooses no policy: {why_not}"
             )
         custom = field.startswith(CUSTOM) and field != CUSTOM
         if field not in CONDITION_FIELDS and not custom:
@@ -131,16 +142,24 @@ def _conditions(policy: str, when: Mapping[str, Sequence[str]]) -> dict[str, fro
 
 
 def _value(policy: str, field: str, value: str) -> None:
-    fixed = FIXED_VALUES.get(field)
-    if fixed is not None and value not in fixed:
-        raise InvalidDefinition(
-            "bad_condition",
-            f"policy {policy!r}: {value!r} is no {field}; use {', '.join(sorted(fixed))}",
-        )
     if not 0 < len(value) <= VALUE_MAX:
         raise InvalidDefinition(
             "bad_condition",
             f"policy {policy!r}: a value of {field!r} must have 1 to {VALUE_MAX} characters",
+        )
+    if (field in COUNTS or field == "number") and _COUNT.match(value) is None:
+        raise InvalidDefinition(
+            "bad_condition", f"policy {policy!r}: {field} is a whole number, and {value!r} is none"
+        )
+    fixed = FIXED_VALUES.get(field)
+    if fixed is None:
+        return
+    kind, colon, other = value.partition(":") if field == "links" else (value, "", "")
+    if kind not in fixed or (colon and not other):
+        more = "; and, if wanted, a colon and the id of a ticket" if field == "links" else ""
+        raise InvalidDefinition(
+            "bad_condition",
+            f"policy {policy!r}: {value!r} is no {field}; use {', '.join(sorted(fixed))}{more}",
         )
 
 

@@ -7,7 +7,7 @@ retargeted) with, so an edit never rewrites a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -30,10 +30,68 @@ CONDITION_FIELDS: Final = (
     "tier",
     "group",
     "agent",
+    "substatus",
+    "rating",
+    "links",
+    "live",
+    "follow_up_of",
+    "imported_from",
+    "external_ref",
+    "number",
+    "solved_by",
+    "reopens",
+    "escalations",
+    "hand_overs",
+    "group_changes",
+    "public_replies",
+    "requester_messages",
+    "internal_notes",
 )
+"""Fields of the published ticket (`libs.events.fold.Ticket`), under its names; `requester` is the id, and
+`organization` is the requester's. `custom_fields` have a name each, see CUSTOM."""
+SETS: Final = frozenset({"tags", "links"})
+"""Fields with any number of values; a condition asks for one in common."""
+COUNTS: Final = frozenset(
+    (
+        *("reopens", "escalations", "hand_overs", "group_changes"),
+        *("public_replies", "requester_messages", "internal_notes"),
+    )
+)
+REFUSED_FIELDS: Final[Mapping[str, str]] = {
+    "id": "a condition names a single ticket by its number",
+    "sequence": "it grows with every event",
+    "status": "a status pauses and ends clocks, it does not choose a policy",
+    "subject": "it is a text of the requester's; give the ticket a tag or a category",
+    "description": "it is a text of the requester's; give the ticket a tag or a category",
+    "merged_into": "a merged ticket has no clocks",
+    "custom_fields": "write custom_fields. and the name of one",
+    **dict.fromkeys(
+        (
+            *("created_at", "updated_at", "first_replied_at", "last_requester_message_at"),
+            *("solved_at", "closed_at"),
+        ),
+        "it is an instant, and a condition names values",
+    ),
+}
+"""Fields of the published ticket that no condition can ask for, and why."""
 VALUE_MAX: Final = 200
 """Characters of a condition's value. What a ticket has is kept that long and one more, so that a longer
 value never equals one."""
+
+
+class Asked(NamedTuple):
+    """What policies may ask of a ticket. `links`: the kind of each, and kind and ticket: `incident_of`,
+    `incident_of:<id>`."""
+
+    fields: Mapping[str, str]
+    tags: Collection[str] = ()
+    links: Collection[str] = ()
+    live: bool = True
+
+    def value(self, name: str) -> str | None:
+        if name == "live":
+            return "true" if self.live else "false"
+        return self.fields.get(name, "0" if name in COUNTS else None)
 
 
 class Target(NamedTuple):
@@ -43,7 +101,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """`conditions`: every field must have one of its values (tags: any tag in common); none: always.
+    """`conditions`: every field must have one of its values (tags, links: any in common); none: always.
     A metric or a priority without a target has no clock."""
 
     id: str
@@ -53,12 +111,12 @@ class Policy:
     on_warning: Mapping[Metric, tuple[Action, ...]]
     on_breach: Mapping[Metric, tuple[Action, ...]]
 
-    def matches(self, fields: Mapping[str, str], tags: Sequence[str]) -> bool:
+    def matches(self, asked: Asked) -> bool:
         for name, wanted in self.conditions.items():
-            if name == "tags":
-                if wanted.isdisjoint(tags):
+            if name in SETS:
+                if wanted.isdisjoint(asked.tags if name == "tags" else asked.links):
                     return False
-            elif fields.get(name) not in wanted:
+            elif asked.value(name) not in wanted:
                 return False
         return True
 
@@ -76,5 +134,5 @@ class PolicySet:
         """The fields whose change may give a ticket other terms."""
         return frozenset({"priority"}.union(*(policy.conditions for policy in self.policies)))
 
-    def match(self, fields: Mapping[str, str], tags: Sequence[str]) -> Policy | None:
-        return next((policy for policy in self.policies if policy.matches(fields, tags)), None)
+    def match(self, asked: Asked) -> Policy | None:
+        return next((policy for policy in self.policies if policy.matches(asked)), None)

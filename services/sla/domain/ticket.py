@@ -6,7 +6,7 @@ later instant. An event dated `t` first lets everything happen that fell due up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from libs.events import ticket as t
@@ -23,6 +23,7 @@ from services.sla.domain.metrics import (
     MetricRules,
     Phase,
 )
+from services.sla.domain.policy import Asked
 from services.sla.domain.spans import Moment, runs_of
 from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clock, Facts, Kept
 
@@ -30,7 +31,7 @@ from services.sla.domain.state import CANCELLED, PAUSED, RUNNING, SATISFIED, Clo
 class TicketClocks(Kept, frozen=True, array_like=True, gc=False):
     """What the clocks need to know of a ticket.
 
-    `fields` and `tags` are what policies may ask about; `history` is every status. `clocks` has one
+    `fields`, `tags` and `links` are what policies may ask about (see `fields`, `policy.Asked`); `history` is every status. `clocks` has one
     clock per metric, the latest activation. `cause` is the sequence of the event that last changed a
     clock, `correlation` its conversation. `replied_us` is the last public message of an agent, `asked_us`
     the oldest message of the requester after it, `began_us` the creation or the last reopening, and
@@ -56,6 +57,12 @@ class TicketClocks(Kept, frozen=True, array_like=True, gc=False):
     began_us: int = 0
     began_by: int = 1
     answered: bool = False
+    links: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> Asked:
+        """What policies may ask of it."""
+        return Asked(self.fields, self.tags, self.links, self.live)
 
 
 class Cause(NamedTuple):
@@ -85,18 +92,18 @@ def advance(
     created here changes nothing, and neither does one of an unknown type, but for the time."""
     if ticket is None:
         return _create(event, cause, book) if isinstance(event, t.TicketCreated) else (None, [])
-    if isinstance(event, t.ImportedTicketActivated):
-        ticket = ticket._replace(live=True)
     step = Step(max(cause.at_us, ticket.last_us), cause.sequence, book)
     before = ticket.clocks
+    if isinstance(event, t.ImportedTicketActivated):
+        ticket = ticket._replace(live=True)
     ticket, facts = expire(ticket, step.at_us, book)
-    fields = f.CHANGES.get(type(event))
+    ticket, names = _told(ticket, event)
     change = _CHANGES.get(type(event))
-    if fields is not None:
-        ticket, more = _changed(ticket, fields(event), step)
-        facts += more
-    elif change is not None:
+    if change is not None:
         ticket, more = change(ticket, event, step)
+        facts += more
+    if names:
+        ticket, more = _asked_anew(ticket, names, step)
         facts += more
     ticket = ticket._replace(last_us=step.at_us)
     if ticket.clocks is not before:
@@ -198,7 +205,7 @@ def _match(ticket: TicketClocks, step: Step, only: frozenset[Metric] | None = No
     """Hold the ticket to the policy that matches it now: start, retarget and cancel clocks.
 
     `only`: leave clocks alone that run, and start those of these metrics."""
-    wanted = step.book.targets_at(ticket.fields, ticket.tags, step.at_us)
+    wanted = step.book.targets_at(ticket.asked, step.at_us)
     if only is not None:
         wanted = {metric: terms for metric, terms in wanted.items() if metric in only}
     after: list[Clock] = []
@@ -363,22 +370,33 @@ def _end(
     return (ticket._replace(clocks=tuple(after)) if facts else ticket), facts
 
 
-def _changed(ticket: TicketClocks, changes: f.Changes, step: Step) -> Moved:
+def _told(ticket: TicketClocks, event: Any) -> tuple[TicketClocks, frozenset[str]]:
+    """The ticket with what this event tells of it, and the names of the fields that changed."""
+    match event:
+        case t.TagsChanged():
+            tags = (set(ticket.tags) - set(event.removed)) | set(event.added)
+            same = tags == set(ticket.tags)
+            return ticket._replace(tags=tuple(sorted(tags))), _NOTHING if same else _TAGS
+        case t.TicketLinked():
+            links = {*ticket.links, str(event.kind), f"{event.kind}:{event.other}"}
+            same = links == set(ticket.links)
+            return ticket._replace(links=tuple(sorted(links))), _NOTHING if same else _LINKS
+        case t.ImportedTicketActivated():
+            return ticket, _LIVE
+    changes = f.changes_of(event, ticket.fields)
+    if not changes:
+        return ticket, _NOTHING
+    return ticket._replace(fields=f.with_changes(ticket.fields, changes)), frozenset(changes)
+
+
+_NOTHING: Final = frozenset[str]()
+_TAGS: Final = frozenset({"tags"})
+_LINKS: Final = frozenset({"links"})
+_LIVE: Final = frozenset({"live"})
+
+
+def _asked_anew(ticket: TicketClocks, names: frozenset[str], step: Step) -> Moved:
     """Some fields have new values: match the policies anew, unless none of them asks for these."""
-    new = {name for name, value in changes.items() if ticket.fields.get(name) != value}
-    if not new:
-        return ticket, []
-    fields = f.with_changes(ticket.fields, changes)
-    return _asked_anew(ticket._replace(fields=fields), new, step)
-
-
-def _tags(ticket: TicketClocks, event: t.TagsChanged, step: Step) -> Moved:
-    tags = (set(ticket.tags) - set(event.removed)) | set(event.added)
-    new = () if tags == set(ticket.tags) else ("tags",)
-    return _asked_anew(ticket._replace(tags=tuple(sorted(tags))), new, step)
-
-
-def _asked_anew(ticket: TicketClocks, names: Iterable[str], step: Step) -> Moved:
     policies = step.book.policies_at(step.at_us)
     if policies is None or ticket.status in ENDED or ticket.merged:
         return ticket, []
@@ -394,7 +412,6 @@ Change = Callable[[TicketClocks, Any, Step], Moved]
 _CHANGES: Final[dict[type, Change]] = {
     t.MessageAdded: _message,
     t.StatusChanged: _status,
-    t.TagsChanged: _tags,
     t.TicketMerged: _merged,
 }
-"""Events that change something besides fields; ImportedTicketActivated lets time go on, no more."""
+"""Events that move clocks by themselves, besides what their fields say to policies."""
