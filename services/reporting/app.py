@@ -7,6 +7,7 @@ from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.config import ReportingSettings
+from services.reporting.facts.facts import Facts
 from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.metrics import ReportingMetrics
 from services.reporting.snapshot import Floors, Snapshots
@@ -26,6 +27,13 @@ def build(settings: ReportingSettings) -> Service:
     service = Service(settings, store)
     metrics = ReportingMetrics(service.metrics.registry)
     service.consume(TOPICS, ReportingHandler())
+    facts = Facts(
+        store.database,
+        settings.facts_place(),
+        clock=store.clock,
+        memory_mb=settings.facts_memory_mb,
+    )
+    service.background("facts", facts.run)
     snapshots, floors = Snapshots(store), Floors(store)
     service.http.include_router(api.router(store, snapshots, floors))
     if settings.page:

@@ -19,6 +19,7 @@ from libs.events.topics import (
 from libs.runtime.outbox import Outgoing
 from services.reporting.views import (
     AgentsView,
+    ChangesView,
     ClocksView,
     HistoryView,
     PositionsView,
@@ -52,7 +53,9 @@ TOPICS: Final = (
 class ReportingHandler:
     """Applies one poll in a handful of statements. Says nothing itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, changes: bool = True) -> None:
+        """`changes` False: no copy follows these tables (those of a rebuild)."""
+        self._changes = ChangesView() if changes else None
         self._tickets = TicketsView()
         self._clocks = ClocksView()
         self._agents = AgentsView()
@@ -91,6 +94,8 @@ class ReportingHandler:
             self._routing.apply(connection, decisions)
         tally.save(connection)
         self._positions.apply(connection, by_topic)
+        if self._changes is not None:  # last: from here on other writers wait
+            self._changes.apply(connection, [*(tickets or ()), *(clocks or ()), *(agents or ())])
 
 
 def split(envelopes: Sequence[EventEnvelope]) -> dict[str, list[EventEnvelope]]:
@@ -119,4 +124,5 @@ _BY_PREFIX: Final = {
     NOTIFICATION_PREFIX: ROUTING_DECISIONS,
     REFUSAL_PREFIX: ROUTING_DECISIONS,
     AGENT_PREFIX: AGENTS_EVENTS,
+    CALENDAR_PREFIX: SLA_EVENTS,
 }

@@ -20,6 +20,7 @@ from libs.runtime.database import Database
 from libs.runtime.outbox import Outgoing
 from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.views import POSITIONS, REJECTIONS, VIEWS, fresh_metadata
+from services.reporting.views.changes import forget_all
 
 SCHEMA: Final = "bitacora_rebuild"
 GROUP: Final = "reporting"
@@ -42,7 +43,8 @@ class Shadow:
         tables = ConsumerTables(metadata)
         self.database.create(metadata)
         self.streams = tables.streams
-        self._applier = StreamApplier(f"{GROUP}-rebuild", ReportingHandler(), tables, clock)
+        handler = ReportingHandler(changes=False)
+        self._applier = StreamApplier(f"{GROUP}-rebuild", handler, tables, clock)
 
     def _url(self) -> URL:
         if self._live.is_sqlite:
@@ -116,6 +118,7 @@ class Shadow:
         topics = ", ".join(f"'{topic}'" for topic in TOPICS if topic != "tickets.rejections")
         _replace(connection, self.streams, f"topic IN ({topics})")
         _copy(connection, self.streams, missing_only=True)
+        forget_all(connection)
 
 
 def _replace(connection: Connection, table: Table, where: str) -> None:

@@ -5,6 +5,7 @@ rows. So the rows depend on the streams alone, not on how topics interleave or b
 """
 
 from services.reporting.views.agents import AGENTS, AgentsView
+from services.reporting.views.changes import CHANGES, CHANGES_HEAD, ChangesView
 from services.reporting.views.clocks import CLOCKS, ClocksView
 from services.reporting.views.history import HISTORY, REJECTIONS, HistoryView
 from services.reporting.views.positions import POSITIONS, PositionsView
@@ -31,11 +32,13 @@ VIEWS = (
     POSITIONS,
     REJECTIONS,
 )
-"""Every table that a rebuild makes anew."""
+"""Every table that a rebuild makes anew (`changes` and its head are none of them)."""
 
 __all__ = [
     "AGENTS",
     "AT_WORK",
+    "CHANGES",
+    "CHANGES_HEAD",
     "CLOCKS",
     "GIVEN",
     "HISTORY",
@@ -51,6 +54,7 @@ __all__ = [
     "TICKETS",
     "VIEWS",
     "AgentsView",
+    "ChangesView",
     "ClocksView",
     "HistoryView",
     "PositionsView",

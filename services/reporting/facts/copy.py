@@ -1,0 +1,217 @@
+"""One DuckDB database with the fact tables: made, checked, written to and read.
+
+A file is whole only when its `meta` says so; a half-made one is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from libs.runtime.errors import Transient
+from libs.runtime.logs import get_logger
+from services.reporting.facts.tables import TABLES, VERSION
+
+log = get_logger(__name__)
+
+MEMORY: Final = ":memory:"
+OF_TICKETS: Final = ("tickets", "activities", "intervals", "verdicts")
+OF_AGENTS: Final = ("presences", "agents")
+_WHOLE: Final = frozenset(("version", "store", "revision", "stamp"))
+_LOCKED: Final = ("Could not set lock", "lock on file", "being used by another process")
+
+
+class Unusable(Exception):
+    """The file holds no fact tables that this version can go on with."""
+
+
+class Copy:
+    """Thread-safe for many readers and one writer. Raises Transient (`facts_file_busy`,
+    `facts_disk`) and Unusable."""
+
+    def __init__(self, file: Path | None, connection: duckdb.DuckDBPyConnection) -> None:
+        self.file = file
+        self._connection = connection
+        self._readers = 0
+        self._closing = False
+        self._guard = threading.Lock()
+        self.schemas = {name: _schema(connection, name) for name in TABLES}
+        row = connection.execute("SELECT coalesce(max(ticket), 0) FROM tickets").fetchone()
+        self.last_ticket = int(row[0]) if row else 0
+
+    @classmethod
+    def create(cls, file: Path | None, *, memory_mb: int) -> Copy:
+        """A new, empty one; whatever the file was before is gone."""
+        if file is not None:
+            remove(file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+        connection = _connect(file, memory_mb)
+        for statement in TABLES.values():
+            connection.execute(statement)
+        return cls(file, connection)
+
+    @classmethod
+    def open(cls, file: Path, *, memory_mb: int) -> Copy:
+        """The one that the file holds. Raises Unusable when it holds none that is whole."""
+        if not file.exists():
+            raise Unusable("there is no file")
+        connection = _connect(file, memory_mb)
+        try:
+            meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+            if not meta.keys() >= _WHOLE:
+                raise Unusable("it was not finished")
+            if meta["version"] != str(VERSION):
+                raise Unusable(f"it is of version {meta['version']}, this is version {VERSION}")
+            return cls(file, connection)
+        except duckdb.Error as error:
+            connection.close()
+            raise Unusable(str(error)[:300]) from error
+        except Unusable:
+            connection.close()
+            raise
+
+    def meta(self) -> dict[str, str]:
+        with self.reading() as cursor:
+            return read_meta(cursor)
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor on one snapshot, from its first query on, until the end of the block."""
+        with self._guard:
+            if self._closing:
+                raise Transient("facts_replaced", "the fact tables were just replaced; ask again")
+            self._readers += 1
+            cursor = self._connection.cursor()
+        try:
+            cursor.begin()
+            yield cursor
+        finally:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            cursor.close()
+            self._left()
+
+    @property
+    def healthy(self) -> bool:
+        """False when the disk failed in a way after which DuckDB answers nothing any more."""
+        try:
+            self._connection.cursor().execute("SELECT 1").fetchone()
+        except duckdb.Error:
+            return False
+        return True
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction: all of the block or nothing of it."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.begin()
+            yield cursor
+            cursor.commit()
+        except duckdb.Error as error:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            raise Transient("facts_disk", str(error)[:300]) from error
+        except BaseException:
+            with suppress(duckdb.Error):
+                cursor.rollback()
+            raise
+        finally:
+            cursor.close()
+
+    def _left(self) -> None:
+        with self._guard:
+            self._readers -= 1
+            last = self._closing and not self._readers
+        if last:
+            self._end()
+
+    def close(self) -> None:
+        """Now, or when the last reader has ended."""
+        with self._guard:
+            self._closing = True
+            last = not self._readers
+        if last:
+            self._end()
+
+    def _end(self) -> None:
+        with suppress(duckdb.Error):  # its file may be gone already
+            self._connection.close()
+
+
+def _schema(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
+    return connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema  # noqa: S608 - constants
+
+
+def read_meta(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    return dict(cursor.execute("SELECT name, value FROM meta").fetchall())
+
+
+def write_meta(cursor: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        cursor.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
+
+
+def insert(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    for name, rows in tables.items():
+        if rows.num_rows:
+            cursor.register("given", rows)
+            cursor.execute(f"INSERT INTO {name} SELECT * FROM given")  # noqa: S608 - constants
+            cursor.unregister("given")
+
+
+def numbers_of(cursor: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
+    """Ticket id → its number here, of those that are known."""
+    query = "SELECT id, ticket FROM tickets WHERE id IN (SELECT unnest(?::VARCHAR[]))"
+    return dict(cursor.execute(query, (list(ids),)).fetchall())
+
+
+def delete_tickets(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
+    if numbers:
+        for name in OF_TICKETS:
+            cursor.execute(
+                f"DELETE FROM {name} WHERE ticket IN (SELECT unnest(?::BIGINT[]))",  # noqa: S608 - constants
+                (list(numbers),),
+            )
+
+
+def delete_agents(cursor: duckdb.DuckDBPyConnection, agents: Sequence[str]) -> None:
+    if agents:
+        for name in OF_AGENTS:
+            cursor.execute(
+                f"DELETE FROM {name} WHERE agent IN (SELECT unnest(?::VARCHAR[]))",  # noqa: S608 - constants
+                (list(agents),),
+            )
+
+
+def remove(file: Path) -> None:
+    for suffix in ("", ".wal"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+
+
+def _connect(file: Path | None, memory_mb: int) -> duckdb.DuckDBPyConnection:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{memory_mb}MB",
+        "autoinstall_known_extensions": False,
+    }
+    try:
+        return duckdb.connect(MEMORY if file is None else str(file), config=settings)
+    except duckdb.IOException as error:
+        words = str(error)
+        if any(mark in words for mark in _LOCKED):
+            raise Transient(
+                "facts_file_busy",
+                f"another process has the fact tables {file} open; give each reporting process a"
+                " file of its own (BITACORA_REPORTING_FACTS_FILE)",
+            ) from error
+        if "No space left" in words or "Permission denied" in words:
+            raise Transient("facts_disk", words[:300]) from error
+        raise Unusable(words[:300]) from error
+    except duckdb.Error as error:
+        raise Unusable(str(error)[:300]) from error

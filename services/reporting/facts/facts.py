@@ -1,0 +1,241 @@
+"""The fact tables of a reporting service: a copy of the histories that keeps itself up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from libs.runtime.clock import Clock, monotonic_s
+from libs.runtime.database import Database
+from libs.runtime.errors import Transient
+from libs.runtime.logs import get_logger
+from services.reporting.domain import microseconds
+from services.reporting.facts.columns import OpenTime
+from services.reporting.facts.copy import MEMORY, Copy, Unusable, read_meta, remove
+from services.reporting.facts.follow import FellBehind, Progress, follow, load
+from services.reporting.views.changes import read_head
+
+log = get_logger(__name__)
+
+INTERVAL_S: Final = 0.1
+"""Between two looks whether anything was committed."""
+SHARE_MAX: Final = 0.4
+"""Of the time: what refreshing may take while events come without a pause."""
+FRESH_S_MAX: Final = 2.0
+MEMORY_MB: Final = 2048
+
+
+class Facts:
+    """`file`: where they lie; every new copy gets a file of its own, `NAME-1.duckdb`, `NAME-2.duckdb`, …
+    beside it, and the one before is removed. ":memory:": nowhere.
+
+    Thread-safe. Everything but `refresh`, `load` and `open` answers at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        file: str | Path = MEMORY,
+        *,
+        clock: Clock,
+        memory_mb: int = MEMORY_MB,
+    ) -> None:
+        self._database = database
+        self._base = None if str(file) == MEMORY else Path(file)
+        self._clock = clock
+        self._memory_mb = memory_mb
+        self._live: Copy | None = None
+        self._said: dict[str, str] = {}
+        self._writing = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facts")
+        self._wanted: asyncio.Event | None = None
+        self.loading: tuple[int, int] | None = None
+        """(events of tickets read, about how many there are) while everything is read."""
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor on one consistent snapshot of the tables (`facts.tables`), for one thread.
+
+        Raises Transient (`facts_loading`) while there are none yet.
+        """
+        with self._copy().reading() as cursor:
+            yield cursor
+
+    def _copy(self) -> Copy:
+        live = self._live
+        if live is None:
+            done, total = self.loading or (0, 0)
+            raise Transient(
+                "facts_loading", f"the figures are being made: {done:,} of about {total:,} events"
+            )
+        return live
+
+    @property
+    def stamp(self) -> int:
+        """Grows with every change: equal stamps, equal answers. 0 while there are no facts yet."""
+        return int(self._said.get("stamp", 0))
+
+    @property
+    def revision(self) -> int:
+        """Of the database, up to which everything is in the facts."""
+        return int(self._said.get("revision", -1))
+
+    @property
+    def recorded_us(self) -> int | None:
+        """When the latest event that is in the facts was recorded."""
+        value = self._said.get("recorded_us")
+        return None if value is None else int(value)
+
+    async def fresh(self, most_s: float = FRESH_S_MAX) -> bool:
+        """Wait until the facts hold what the database held when this was called, but not longer than
+        `most_s`. Returns whether they do. Needs `run`. Raises Transient without a database."""
+        wanted = await asyncio.to_thread(self._committed)
+        deadline_s = monotonic_s() + most_s
+        while self.revision < wanted:
+            if monotonic_s() > deadline_s:
+                return False
+            if self._wanted is not None:
+                self._wanted.set()
+            await asyncio.sleep(INTERVAL_S / 10)
+        return True
+
+    def _committed(self) -> int:
+        with self._database.reading() as connection:
+            return read_head(connection).revision
+
+    # -- keeping up ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the facts up to date, for ever. Raises Transient when the database or the disk fails:
+        call it again."""
+        loop = asyncio.get_running_loop()
+        self._wanted = wanted = asyncio.Event()
+        while True:
+            began_s = monotonic_s()
+            changed = await loop.run_in_executor(self._thread, self.refresh)
+            took_s = monotonic_s() - began_s
+            if changed:
+                await asyncio.sleep(took_s * (1 / SHARE_MAX - 1))
+            wanted.clear()
+            try:
+                await asyncio.wait_for(wanted.wait(), INTERVAL_S)
+            except TimeoutError:
+                continue
+
+    def refresh(self) -> bool:
+        """Take in what was committed since the last time. Returns whether anything was.
+
+        Opens the file, or loads everything, when that has not been done yet, and loads everything anew
+        when the database no longer knows what changed. Raises Transient; the facts are then as before.
+        """
+        with self._writing:
+            live = self._live
+            if live is None:
+                live = self._open()
+            try:
+                changed = follow(self._database, live, open_time=self._open_time())
+            except FellBehind as behind:
+                log.warning(
+                    "facts_made_anew", reason="too many changes", revision=behind.head.revision
+                )
+                self._switch(self._make())
+                return True
+            except Transient:
+                if not live.healthy:
+                    self._live = None  # opened anew next time
+                    live.close()
+                raise
+            if changed is not None:
+                self._tell(live)
+            return changed is not None
+
+    def _open(self) -> Copy:
+        for file in sorted(self._files(), key=_number, reverse=True):
+            try:
+                copy = Copy.open(file, memory_mb=self._memory_mb)
+            except Unusable as reason:
+                log.warning("facts_file_unusable", file=str(file), reason=str(reason))
+                remove(file)
+                continue
+            self._switch(copy)
+            return copy
+        copy = self._make()
+        self._switch(copy)
+        return copy
+
+    def _make(self, progress: Progress | None = None) -> Copy:
+        """A new copy beside the live one, complete at the moment when this returns."""
+        copy = Copy.create(self._next_file(), memory_mb=self._memory_mb)
+        stamp = max(self.stamp + 1, microseconds(self._clock.now()))
+        began_s = monotonic_s()
+
+        def tell(done: int, total: int) -> None:
+            self.loading = (done, total)
+            if progress is not None:
+                progress(done, total)
+
+        try:
+            tell(0, 0)
+            load(self._database, copy, open_time=self._open_time(), stamp=stamp, progress=tell)
+            while follow(self._database, copy, open_time=self._open_time()) is not None:
+                pass
+        except BaseException as error:
+            copy.close()
+            if copy.file is not None:
+                remove(copy.file)
+            if isinstance(error, FellBehind):
+                raise Transient("facts_fell_behind", "the tables were replaced meanwhile") from None
+            raise
+        finally:
+            self.loading = None
+        log.info("facts_made", seconds=round(monotonic_s() - began_s, 1), tickets=copy.last_ticket)
+        return copy
+
+    def _switch(self, copy: Copy) -> None:
+        """Readers that began before go on with the copy before; its file goes when they have ended."""
+        before, self._live = self._live, copy
+        self._tell(copy)
+        if before is not None:
+            before.close()
+        for file in self._files():
+            if file != copy.file:
+                remove(file)
+
+    def _tell(self, copy: Copy) -> None:
+        with copy.reading() as cursor:
+            self._said = read_meta(cursor)
+
+    def _open_time(self) -> OpenTime | None:
+        return None
+
+    def _files(self) -> list[Path]:
+        base = self._base
+        if base is None:
+            return []
+        return [f for f in base.parent.glob(f"{base.stem}-*.duckdb") if _number(f) > 0]
+
+    def _next_file(self) -> Path | None:
+        if self._base is None:
+            return None
+        number = max(map(_number, self._files()), default=0) + 1
+        return self._base.with_name(f"{self._base.stem}-{number}.duckdb")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        live, self._live = self._live, None
+        if live is not None:
+            live.close()
+
+
+def _number(file: Path) -> int:
+    tail = file.stem.rpartition("-")[2]
+    return int(tail) if tail.isascii() and tail.isdigit() else 0
