@@ -48,8 +48,8 @@ def facts_of(
 ) -> Iterator[Facts]:
     """The fact tables after these batches of events, in a store that was empty::
 
-    with facts_of(sqlite_url, [events]) as facts, facts.reading() as cursor:
-        cursor.execute("SELECT count(*) FROM tickets").fetchone()
+    with facts_of(sqlite_url, [events]) as facts, facts.reading() as reading:
+        reading.cursor.execute("SELECT count(*) FROM tickets").fetchone()
     """
     with open_store(url) as store:
         feed(store, batches)
@@ -70,11 +70,11 @@ def refreshed(store: ServiceStore, file: str | Path = MEMORY) -> Iterator[Facts]
 
 def fact_rows(facts: Facts) -> dict[str, Counter[tuple[Any, ...]]]:
     """Every row of every fact table, with a ticket's id in the place of its number."""
-    with facts.reading() as cursor:
+    with facts.reading() as reading:
         return {
             name: Counter(
                 tuple(tuple(v) if isinstance(v, list) else v for v in row)
-                for row in cursor.execute(
+                for row in reading.cursor.execute(
                     f"SELECT t.id, x.* EXCLUDE (ticket) FROM {name} x JOIN tickets t USING (ticket)"
                     if name in OF_TICKETS
                     else f"SELECT * FROM {name}"

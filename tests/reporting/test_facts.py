@@ -50,21 +50,23 @@ def test_refreshing_at_any_moments_gives_what_loading_from_zero_gives(
 def test_the_facts_are_those_of_the_tickets_table(database_url: str) -> None:
     with open_store(database_url) as store:
         feed(store, [EVENTS])
-        with refreshed(store) as facts, facts.reading() as cursor:
+        with refreshed(store) as facts, facts.reading() as reading:
             columns = (
                 "id, number, status, agent, group_name, tier, created_us, first_replied_us,"
                 " first_solved_us, solved_us, closed_us, updated_us, reopens, hand_overs,"
                 " group_changes, escalations, first_reply_s, first_resolution_s, resolution_s, live"
             )
             query = f"SELECT {columns} FROM tickets ORDER BY id"
-            made = cursor.execute(query).fetchall()
+            made = reading.cursor.execute(query).fetchall()
             with store.database.reading() as connection:
                 rows = connection.exec_driver_sql(query).fetchall()
             assert made == [(*row[:-1], bool(row[-1])) for row in rows]
             assert len(made) == 30
             assert facts.recorded_us == max(
-                cursor.execute("SELECT max(last_recorded_us) FROM tickets").fetchall()[0][0],
-                cursor.execute("SELECT max(last_recorded_us) FROM agents").fetchall()[0][0],
+                reading.cursor.execute("SELECT max(last_recorded_us) FROM tickets").fetchall()[0][
+                    0
+                ],
+                reading.cursor.execute("SELECT max(last_recorded_us) FROM agents").fetchall()[0][0],
             )
 
 
@@ -109,13 +111,13 @@ def test_a_reader_keeps_its_snapshot_while_the_facts_go_on(sqlite_url: str) -> N
     with open_store(sqlite_url) as store, refreshed(store) as facts:
         feed(store, [EVENTS[:100]])
         facts.refresh()
-        with facts.reading() as cursor:
-            before = cursor.execute("SELECT count(*) FROM activities").fetchone()
+        with facts.reading() as reading:
+            before = reading.cursor.execute("SELECT count(*) FROM activities").fetchone()
             feed(store, [EVENTS[100:]])
             facts.refresh()
-            assert cursor.execute("SELECT count(*) FROM activities").fetchone() == before
-        with facts.reading() as cursor:
-            assert cursor.execute("SELECT count(*) FROM activities").fetchone() != before
+            assert reading.cursor.execute("SELECT count(*) FROM activities").fetchone() == before
+        with facts.reading() as reading:
+            assert reading.cursor.execute("SELECT count(*) FROM activities").fetchone() != before
 
 
 def test_a_copy_that_fell_behind_or_whose_tables_were_replaced_is_made_anew(
@@ -127,7 +129,7 @@ def test_a_copy_that_fell_behind_or_whose_tables_were_replaced_is_made_anew(
             forget(connection, 3)
         with facts.reading() as old:
             assert facts.refresh()
-            assert old.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
+            assert old.cursor.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
         with refreshed(store) as anew:
             assert fact_rows(anew) == fact_rows(facts)
         with store.database.transaction() as connection:
@@ -256,12 +258,12 @@ def test_odd_events_make_no_facts_and_break_none(database_url: str) -> None:
         START.replace(year=1, month=1, day=1),
     )
     given: list[EventEnvelope] = [stray, *clocks, year_9999, long_ago]
-    with facts_of(database_url, [given]) as facts, facts.reading() as cursor:
-        assert cursor.execute("SELECT count(*) FROM verdicts").fetchone() == (0,)
-        found = cursor.execute("SELECT resolution_s, created_us FROM tickets").fetchall()
+    with facts_of(database_url, [given]) as facts, facts.reading() as reading:
+        assert reading.cursor.execute("SELECT count(*) FROM verdicts").fetchone() == (0,)
+        found = reading.cursor.execute("SELECT resolution_s, created_us FROM tickets").fetchall()
         assert found[0][0] < -9000 * 365 * 86_400
         assert len(found) == 1
-        lasting = cursor.execute("SELECT status, length_s FROM intervals").fetchall()
+        lasting = reading.cursor.execute("SELECT status, length_s FROM intervals").fetchall()
         assert lasting == [("solved", None)]
 
 
@@ -278,7 +280,9 @@ def test_an_import_lies_where_it_happened(sqlite_url: str) -> None:
         agent="a",
     )
     given = [envelope("one", 1, event, old, recorded=START + timedelta(days=1))]
-    with facts_of(sqlite_url, [given]) as facts, facts.reading() as cursor:
-        kinds = cursor.execute("SELECT kind, time_us FROM activities ORDER BY ALL").fetchall()
+    with facts_of(sqlite_url, [given]) as facts, facts.reading() as reading:
+        kinds = reading.cursor.execute(
+            "SELECT kind, time_us FROM activities ORDER BY ALL"
+        ).fetchall()
         us = int(old.timestamp()) * 1_000_000
         assert kinds == [("assigned", us), ("closed", us), ("created", us), ("solved", us)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.events import EventEnvelope, Status, Ticket, evolve
+from libs.events import EventEnvelope, Status, Ticket, evolve, sla
 from libs.events import ticket as t
 from libs.events.base import Channel, Event, Priority
 from services.reporting.domain import SETTLED, microseconds
@@ -365,3 +365,40 @@ def test_the_stretches_of_an_agent() -> None:
         ("away", 7, later + 5),
     ]
     assert (facts.sequence, facts.last_recorded_us) == (5, later + 9)
+
+
+def test_a_verdict_is_what_the_clock_said_last_with_who_held_the_ticket_then() -> None:
+    stream = _lawful(
+        t.Assigned(group="g", agent="1"),
+        t.Assigned(group="g", agent="2"),
+        t.StatusChanged(status=Status.SOLVED, previous=Status.NEW),
+    )
+    base: dict[str, Any] = {"ticket_id": TICKET, "policy": "p", "policy_version": 1}
+    base |= {"calendar": "c", "calendar_version": 1}
+    due, later = START + timedelta(minutes=90), START + timedelta(hours=3)
+    reply: dict[str, Any] = {**base, "metric": "next_reply"}
+    full: dict[str, Any] = {**base, "metric": "total_resolution"}
+    kept: dict[str, Any] = {"elapsed_s": 9, "target_s": 60, "breached": False}
+    clocks = [
+        sla.ClockStarted(**reply, activation=1, at=START, target_s=60, due=due),
+        sla.ClockSatisfied(**reply, activation=1, at=due, **kept),
+        sla.ClockStarted(**reply, activation=2, at=due, target_s=60, due=later),
+        sla.ClockStarted(**full, at=START, target_s=60, due=due),
+        sla.SlaBreached(**full, due=due, target_s=60),
+        sla.ClockStarted(**{**base, "metric": "agent_work"}, at=START, target_s=60, due=due),
+        sla.SlaBreached(**{**base, "metric": "agent_work"}, due=due, target_s=60),
+        sla.ClockSatisfied(**{**base, "metric": "agent_work"}, at=due, **kept),  # withdrawn
+        sla.ClockStarted(**{**base, "metric": "requester_wait"}, at=START, target_s=60, due=due),
+        sla.ClockCancelled(**{**base, "metric": "requester_wait"}, at=later, reason="merged"),
+    ]
+    rows = rows_of([envelope("sla:x", n, e, START) for n, e in enumerate(clocks, 1)])
+    made = facts_of_ticket(TICKET, rows_of(stream), rows)
+    assert made is not None
+    verdicts = [(v.metric, v.activation, v.outcome, v.at_us, v.holder[1]) for v in made.verdicts]
+    assert verdicts == [
+        ("next_reply", 1, "kept", microseconds(due), "1"),
+        ("next_reply", 2, "running", None, "1"),
+        ("total_resolution", 1, "breached", microseconds(due), "1"),
+        ("agent_work", 1, "kept", microseconds(due), "1"),
+        ("requester_wait", 1, "cancelled", None, "2"),
+    ]

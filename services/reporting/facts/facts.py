@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,22 @@ SHARE_MAX: Final = 0.4
 """Of the time: what refreshing may take while events come without a pause."""
 FRESH_S_MAX: Final = 2.0
 MEMORY_MB: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One state of the fact tables, while it is held. `stamp` grows with each change of them;
+    `recorded_us` is when the latest event in them was recorded."""
+
+    cursor: duckdb.DuckDBPyConnection
+    stamp: int
+    recorded_us: int | None
+
+
+def reading_of(cursor: duckdb.DuckDBPyConnection) -> Reading:
+    meta = read_meta(cursor)
+    recorded = meta.get("recorded_us")
+    return Reading(cursor, int(meta["stamp"]), None if recorded is None else int(recorded))
 
 
 class Facts:
@@ -62,13 +79,15 @@ class Facts:
     # -- reading ------------------------------------------------------------------------------
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor on one consistent snapshot of the tables (`facts.tables`), for one thread.
+    def reading(self, as_recorded_us: int | None = None, /) -> Iterator[Reading]:
+        """One consistent snapshot of the tables (`facts.tables`), for one thread.
 
         Raises Transient (`facts_loading`) while there are none yet.
         """
+        if as_recorded_us is not None:
+            raise Transient("as_recorded_unavailable", "this is not answered yet")
         with self._copy().reading() as cursor:
-            yield cursor
+            yield reading_of(cursor)
 
     def _copy(self) -> Copy:
         live = self._live

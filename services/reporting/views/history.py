@@ -49,7 +49,6 @@ NOTIFICATION_PREFIX: Final = "notification:"
 REFUSAL_PREFIX: Final = "refusal:"
 RULES_STREAM: Final = "rules"
 AGENT_PREFIX: Final = "agent:"
-CALENDAR_PREFIX: Final = "calendar:"
 
 _save_history = Save(HISTORY, keep=True)
 _save_rejections = Save(REJECTIONS, keep=True)

@@ -13,7 +13,7 @@ from services.reporting.domain.facts.ticket import HistoryRow, Holder
 
 class Verdict:
     """A clock that runs again after a pause is the same clock; a reply clock that starts anew is
-    another one. Once breached it stays breached, whatever comes after."""
+    another one. A breach stands until the clock's end says that it was kept after all."""
 
     __slots__ = (
         "activation", "at_us", "calendar", "due_us", "elapsed_s", "holder", "metric", "outcome",
@@ -93,14 +93,12 @@ def _breached(c: Verdict, e: d.Clock) -> None:
 
 
 def _satisfied(c: Verdict, e: d.Clock) -> None:
-    c.elapsed_s = e.elapsed_s
-    if c.outcome == "breached":
-        return
-    c.target_s = e.target_s
-    if e.breached:
-        c.outcome, c.at_us = "breached", c.due_us
-    else:
-        c.outcome, c.at_us = "kept", _instant(e.at)
+    """This event has the last word: a breach that was stated may have been withdrawn since."""
+    c.elapsed_s, c.target_s, at_us = e.elapsed_s, e.target_s, _instant(e.at)
+    if not e.breached:
+        c.outcome, c.at_us = "kept", at_us
+    elif c.outcome != "breached":
+        c.outcome, c.at_us = "breached", at_us if c.due_us is None else c.due_us
 
 
 def _cancelled(c: Verdict, _: d.Clock) -> None:
