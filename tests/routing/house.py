@@ -73,6 +73,7 @@ def envelope(
     *,
     source: str = "/bitacora/intake",
     actor: str = "system",
+    cause: str = "",
 ) -> EventEnvelope:
     frame = record_event(
         event,
@@ -82,7 +83,7 @@ def envelope(
         recorded_time=time,
         actor=actor,
         correlation_id="",
-        causation_id="",
+        causation_id=cause,
         traceparent=None,
         previous_hash=GENESIS,
     )
@@ -111,11 +112,14 @@ class Intake:
     events: list[EventEnvelope] = field(default_factory=list)
     rejections: list[EventEnvelope] = field(default_factory=list)
 
-    def record(self, ticket_id: str, *events: Event, actor: str = "system") -> None:
+    def record(
+        self, ticket_id: str, *events: Event, actor: str = "system", cause: str = ""
+    ) -> None:
         for event in events:
             state = self.tickets.get(ticket_id)
             sequence = state.sequence + 1 if state else 1
-            made = envelope(ticket_id, sequence, event, self.clock.now(), actor=actor)
+            now = self.clock.now()
+            made = envelope(ticket_id, sequence, event, now, actor=actor, cause=cause)
             self.tickets[ticket_id] = evolve(state, made)
             self.events.append(made)
 
@@ -137,7 +141,7 @@ class Intake:
                 self._reject(asked, "not_held_by")
             elif ticket.agent is not None:
                 fact = Unassigned(previous_agent=ticket.agent)
-                self.record(ticket.id, fact, actor=asked.actor)
+                self.record(ticket.id, fact, actor=asked.actor, cause=asked.command_id)
         elif isinstance(command, EscalateTicket) and ticket.tier < 3:
             tier = command.tier or ticket.tier + 1
             if tier <= ticket.tier:

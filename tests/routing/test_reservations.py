@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from libs.events import Status
 from libs.events.ticket import Unassigned
-from services.routing.domain.agent import SetGroups, SetPresence
-from tests.routing.house import T1, T2, House, agent_of, tid
+from services.routing.domain.agent import RetireAgent, SetGroups, SetPresence
+from tests.routing.house import T1, T2, House, agent_of, created, tid
 
 
 def test_a_refusal_frees_the_unit_for_the_next_and_the_ticket_comes_back(house: House) -> None:
@@ -151,3 +151,47 @@ def test_the_same_occasion_twice_makes_two_commands(house: House) -> None:
         house.clock.advance(2**number)
         house.ticket(tid(100 + number), status="solved")
     assert len({c.command_id for c in house.asked if c.ticket_id == T1}) == len(house.asked)
+
+
+def test_what_is_asked_again_while_the_ticket_is_taken_back_keeps_its_unit(house: House) -> None:
+    """Intake is slow with commands, and a person gives the ticket to somebody who has left."""
+    house.agent("ana", 1)
+    house.agent("gone", 1)
+    house.change("gone", SetPresence("away"))
+    house.ticket(T1)
+    house.ticket(T2, priority="critical")
+    house.change("gone", RetireAgent())
+    house.intake.assign(T1, "gone")
+    house.deliver()
+    house.clock.advance(61)
+    house.sweep()
+    for asked in house.commands():
+        house.intake.decide(asked)
+        house.deliver()
+        assert house.loads()["ana"] <= 1
+    house.answer()
+    assert house.intake.held() == {"ana": 1}
+
+
+def test_a_take_back_that_was_asked_for_before_ends_no_reservation(house: House) -> None:
+    house.agent("ana", 1)
+    house.agent("gone", 1)
+    house.change("gone", SetPresence("away"))
+    house.intake.record(T1, created(1))
+    house.intake.assign(T1, "gone")
+    house.change("gone", RetireAgent())
+    house.deliver()
+    [back] = house.commands()
+    house.intake.record(T1, Unassigned(previous_agent="gone"))
+    house.deliver()
+    [given] = house.commands()
+    assert agent_of(given) == "ana"
+    house.ticket(T2, priority="critical")
+    house.intake.assign(T1, "gone")
+    house.deliver()
+    house.intake.decide(back)
+    house.deliver()
+    assert house.work(T2).reservation is None  # ana's unit belongs to T1 as yet
+    house.intake.decide(given)
+    house.answer()
+    assert house.intake.held() == {"ana": 1}

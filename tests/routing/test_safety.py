@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.events import Status
+from libs.events import EventEnvelope, Status
 from libs.events.agent import OutOfOffice, Skill
 from libs.events.commands import EscalateTicket, UnassignTicket
 from libs.events.routing import HandOverLimitReached, TicketTakenBack, WaitReasonsChanged
@@ -22,7 +22,7 @@ from services.routing.domain.agent import (
 from services.routing.domain.agent_commands import SetOutOfOffice, SetWorkingHours
 from services.routing.domain.rules import QueueRule, RoutingRules, TakeBack
 from tests.routing.floors import EARLY
-from tests.routing.house import START, T1, T2, T3, House, agent_of, envelope
+from tests.routing.house import START, T1, T2, T3, House, agent_of, created, envelope
 
 
 def away(start_s: float, end_s: float) -> SetOutOfOffice:
@@ -228,7 +228,9 @@ def test_a_reopened_ticket_returns_to_its_solver_if_there_with_room(
 # ---------------------------------------------------------------------------- what changes a wait
 
 
-def clock(house: House, ticket_id: str, number: int, event: type[ClockEvent], **how: Any) -> None:
+def of_clock(
+    house: House, ticket_id: str, number: int, event: type[ClockEvent], **how: Any
+) -> EventEnvelope:
     made = event(
         ticket_id=ticket_id,
         metric="first_reply",
@@ -239,7 +241,11 @@ def clock(house: House, ticket_id: str, number: int, event: type[ClockEvent], **
         **how,
     )
     stream = f"clock:{ticket_id}"
-    house.apply(envelope(stream, number, made, house.clock.now(), source="/bitacora/sla"))
+    return envelope(stream, number, made, house.clock.now(), source="/bitacora/sla")
+
+
+def clock(house: House, *what: Any, **how: Any) -> None:
+    house.apply(of_clock(house, *what, **how))
 
 
 def test_the_nearest_due_goes_first_and_a_clock_that_ends_gives_the_place_up(
@@ -255,6 +261,16 @@ def test_the_nearest_due_goes_first_and_a_clock_that_ends_gives_the_place_up(
     clock(house, T3, 2, ClockSatisfied, at=START, elapsed_s=1, target_s=600, breached=False)
     house.change("ana", SetCapacity(1))
     assert [c.ticket_id for c in house.commands()] == [T2]
+
+
+def test_a_clock_that_starts_with_its_ticket_is_not_why_it_is_looked_at(house: House) -> None:
+    house.agent("ana", 1)
+    house.intake.record(T1, created(1))
+    due = START + timedelta(minutes=10)
+    started = of_clock(house, T1, 1, ClockStarted, at=START, target_s=600, due=due)
+    house.apply(*house.intake.events, started)
+    [asked] = house.commands()
+    assert (house.decisions[0].trigger, asked.causation_id) == ("ticket_created", f"{T1}:1")
 
 
 def test_a_waiting_ticket_of_another_category_goes_to_who_can_do_that(house: House) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.events import agent as values
 from libs.events.agent import ClockTime, Presence, Weekday
-from libs.events.base import Channel, Line, Tier, Word
+from libs.events.base import Channel, Instant, Line, Tier, Word
 from services.routing.domain.agent import RegisterAgent
 
 ID_MAX: Final = 200
@@ -53,8 +53,8 @@ class WorkingHours(Body):
 class OutOfOffice(Body):
     """From `start` until `end`, with their offsets (2026-08-03T08:00:00+02:00)."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Instant
+    end: Instant
     note: Line | None = None
 
     def value(self) -> values.OutOfOffice:

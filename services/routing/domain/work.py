@@ -323,11 +323,14 @@ def _assigned(s: Work, e: ticket.Assigned, _at: EventEnvelope) -> Changes:
     return changes
 
 
-def _unassigned(_: Work, _e: ticket.Unassigned, at: EventEnvelope) -> Changes:
+def _unassigned(s: Work, _: ticket.Unassigned, at: EventEnvelope) -> Changes:
     changes: Changes = {"group": None, "agent": None, "taking_back": None, "escalated": False}
     if at.actor == ROUTER:
         changes["last_agent"] = None  # nobody passed it on: its agent was not there
-        changes["reservation"] = None  # asked for before, so intake has decided that, too
+    if s.taking_back is not None and s.taking_back.command_id == at.causation_id:
+        # An assignment is not asked for while the ticket is taken back: what was asked for before,
+        # intake has decided, too. An earlier request to take it back does not tell that.
+        changes["reservation"] = None
     return changes
 
 

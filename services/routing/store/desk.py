@@ -264,8 +264,12 @@ class Desk:
         if work.agent == asked.agent:  # asked for what was so already: intake says nothing to that
             step.put(works_.release(work))
             return
-        cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
         until = self._later(self.timing.answer_s, asked.asks)
+        if work.taking_back is not None:
+            # Its end tells what became of this; of what is asked for after it, it would not.
+            step.put(works_.reserve(work, replace(asked, until=until)))
+            return
+        cause = Cause("assignment_unanswered", f"{asked.command_id}:unanswered")
         step.ask_again(work, agent, asked, cause, until)
 
     def _not_done(self, step: Step, ticket_id: str) -> None:

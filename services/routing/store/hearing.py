@@ -77,7 +77,8 @@ def _fold(
 
 
 def _put(step: Step, before: Work | None, work: Work, heard: Heard) -> None:
-    envelope = heard[-1]
+    # A clock that merely starts with its ticket is not why the ticket is looked at.
+    envelope = next((e for e in reversed(heard) if type(e.event) in TRIGGERS), heard[-1])
     cause = Cause(TRIGGERS.get(type(envelope.event), "ticket_changed"), envelope.id, envelope)
     if before is not None and _offer_is_over(step, before, work):
         step.end_offer(before, "withdrawn", cause)
