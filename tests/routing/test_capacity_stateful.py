@@ -32,6 +32,7 @@ from sqlalchemy import Connection
 from libs.events import CommandEnvelope, Status, Ticket
 from libs.events.agent import OutOfOffice, Skill
 from libs.events.commands import AssignTicket
+from libs.events.routing import TicketRouted
 from libs.events.ticket import Assigned, CategoryChanged, Escalated, PriorityChanged, Unassigned
 from libs.runtime.errors import Rejected
 from libs.runtime.outbox import Outgoing
@@ -225,7 +226,7 @@ class Desk(RuleBasedStateMachine):
             return
         if status == "open" and ticket.agent is not None:
             self.excused.add(ticket.agent)  # a reply brings the ticket back to whoever holds it
-        if status == "open" and ticket.agent is None:
+        if status == "open" and ticket.agent is None and ticket.status not in WORKING:
             # Our own command may be accepted on a pending ticket, and opened by its requester.
             self.excused.update(AGENTS)
         self.house.intake.status(ticket.id, Status(status))
@@ -382,6 +383,7 @@ class Desk(RuleBasedStateMachine):
         """Check what the last transaction of routing has left, and pass its commands to intake."""
         self.agents = {agent.id: agent for agent in self.house.agents()}
         naive = self._judge(settled=settled)
+        told = len(self.house.facts)
         asked = self.house.commands()
         by_id = {work.id: work for work in naive.works}
         for envelope in asked:
@@ -389,6 +391,9 @@ class Desk(RuleBasedStateMachine):
             assert envelope.actor == ROUTER
             if isinstance(command, AssignTicket) and command.agent is not None:
                 self._check_assignment(naive, work, self.agents[command.agent])
+        for fact in self.house.facts[told:]:
+            if isinstance(fact, TicketRouted) and fact.agent is not None:
+                self._check_room(naive, by_id[fact.ticket_id], fact)
         self.queue += asked
         self.asked += asked
 
@@ -396,6 +401,14 @@ class Desk(RuleBasedStateMachine):
         assert work.reservation is not None
         assert work.reservation.agent == agent.id
         if agent.id not in self.excused:
+            assert naive.load(agent) <= agent.capacity
+
+    def _check_room(self, naive: Naive, work: Work, given: TicketRouted) -> None:
+        """Whoever is given a ticket, offered or asked for the first time, has room for it as far as
+        routing knows, whatever people have done to the agent before."""
+        kept = work.reservation
+        if kept is not None and kept.decision_id == given.decision_id and kept.asks == 1:
+            agent = self.agents[kept.agent]
             assert naive.load(agent) <= agent.capacity
 
     def _judge(self, *, settled: bool = True) -> Naive:
