@@ -24,7 +24,7 @@ from libs.events.headers import (
     read_attributes,
     read_data,
     subject_of,
-    text_of,
+    texts_of,
     uuid_of,
 )
 from libs.events.registry import COMMANDS, EVENTS, InvalidData, UnknownType
@@ -160,19 +160,20 @@ def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Ma
         stream_id = subject_of(attributes)
         data = read_data(value)
         sequence = number_of(attributes, "ce_sequence")
+        source, type_name, subject, actor, previous_hash, hash_ = texts_of(attributes)
         envelope = EventEnvelope(
-            source=text_of(attributes, "ce_source"),
-            type=text_of(attributes, "ce_type"),
-            stream_id=text_of(attributes, "ce_subject"),
+            source=source,
+            type=type_name,
+            stream_id=subject,
             sequence=sequence,
             position=number_of(attributes, "ce_position"),
             time=instant_of(attributes, "ce_time"),
             recorded_time=instant_of(attributes, "ce_recordedtime"),
-            actor=text_of(attributes, "ce_actor"),
+            actor=actor,
             correlation_id=link_of(attributes, "ce_correlationid"),
             causation_id=link_of(attributes, "ce_causationid"),
-            previous_hash=text_of(attributes, "ce_previoushash"),
-            hash=text_of(attributes, "ce_hash"),
+            previous_hash=previous_hash,
+            hash=hash_,
             data=data,
             traceparent=link_of(attributes, "traceparent") or None,
         )

@@ -21,6 +21,8 @@ def parse_time(text: str) -> datetime:
     Raises ValueError for anything that is not a time with a zone between the years 1 and 9999.
     """
     instant = datetime.fromisoformat(text)
+    if instant.tzinfo is UTC:  # as it is nearly always: it ended in Z
+        return instant
     if instant.tzinfo is None:
         raise ValueError(f"{text[:100]!r} has no time zone")
     try:
