@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
@@ -159,7 +159,9 @@ class _Life:
         self._category = _CATEGORY.draw(rng)
         self._status = Status.NEW
         self._group = f"team-{self._category % 12 + 1:02d}"
-        self._agent = f"agent-{(self._category % 12) * (AGENTS // 12) + rng.randrange(AGENTS // 12):03d}"
+        self._agent = (
+            f"agent-{(self._category % 12) * (AGENTS // 12) + rng.randrange(AGENTS // 12):03d}"
+        )
         self._requester = f"r-{int(rng.random() ** 2 * 300_000)}"
         self._ticket: list[EventEnvelope] = []
         self._clocks: list[EventEnvelope] = []
@@ -216,10 +218,8 @@ class _Life:
             self._reopen()
         if rng.random() < 0.18:
             self._wait(7_200, 1.3)
-            rating = "good" if rng.random() < 0.86 else "bad"
-            rated = t.SatisfactionRated.model_construct(
-                rating=rating, requester_id=self._requester
-            )
+            rating: Literal["good", "bad"] = "good" if rng.random() < 0.86 else "bad"
+            rated = t.SatisfactionRated.model_construct(rating=rating, requester_id=self._requester)
             self._say(rated, f"requester:{self._requester}")
         self._now += timedelta(days=4)
         self._move(Status.CLOSED, "system")
@@ -228,7 +228,7 @@ class _Life:
         rng = self._rng
         self._wait(3_600, 1.0)
         if rng.random() < 0.3:
-            cause = "sla" if rng.random() < 0.4 else "manual"
+            cause: t.EscalationCause = "sla" if rng.random() < 0.4 else "manual"
             moved = t.Escalated.model_construct(tier=2, previous_tier=1, cause=cause)
             self._say(moved, f"agent:{self._agent}")
         number = rng.randrange(12)
@@ -276,7 +276,7 @@ class _Life:
     def _reply(self) -> None:
         self._message("agent", self._agent)
 
-    def _message(self, author: str, author_id: str) -> None:
+    def _message(self, author: t.AuthorKind, author_id: str) -> None:
         event = t.MessageAdded.model_construct(
             message_id=f"m-{self._number}-{len(self._ticket)}",
             author=author,
@@ -344,7 +344,7 @@ def _agent(rng: random.Random, number: int) -> list[EventEnvelope]:
     registered = agent.AgentRegistered(name=f"Agent {number}", groups=(group,), capacity=6)
     stream = [envelope(stream_id, 1, registered, YEAR_BEGIN, "agent:admin", number)]
 
-    def say(presence: str, previous: str, at: datetime) -> None:
+    def say(presence: agent.Presence, previous: agent.Presence, at: datetime) -> None:
         event = agent.PresenceChanged.model_construct(presence=presence, previous=previous)
         who = stream_id.removeprefix("agent:")
         stream.append(envelope(stream_id, len(stream) + 1, event, at, f"agent:{who}", number))

@@ -75,10 +75,7 @@ class EventEnvelope:
         Decoded once, on first use, and lifted to the present version of its contract.
         """
         if self._event is None:
-            try:
-                self._event = EVENTS.decode(self.type, self.data)
-            except UnknownType:
-                self._event = UnknownEvent(self.type)
+            self._event = _decode(self.type, self.data)
         return self._event
 
     def computed_hash(self) -> str:
@@ -176,13 +173,21 @@ def decode_event(value: bytes | None, headers: RawHeaders) -> EventEnvelope | Ma
             hash=hash_,
             data=data,
             traceparent=link_of(attributes, "traceparent") or None,
+            _event=_decode(type_name, data),
         )
-        _ = envelope.event
     except BadMessage as bad:
         return Malformed(bad.code, bad.detail, stream_id, sequence)
     except InvalidData as error:
         return Malformed("invalid_data", str(error)[:500], stream_id, sequence)
     return envelope
+
+
+def _decode(type_name: str, data: bytes) -> Event | UnknownEvent:
+    try:
+        event: Event = EVENTS.decode(type_name, data)
+    except UnknownType:
+        return UnknownEvent(type_name)
+    return event
 
 
 def decode_command(value: bytes | None, headers: RawHeaders) -> CommandEnvelope | Malformed:

@@ -95,7 +95,7 @@ class Report:
     """(topic, code) → how many were parked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Item:
     envelope: EventEnvelope
     record: Record
@@ -230,33 +230,47 @@ class StreamApplier:
         heads: dict[Stream, int],
         report: Report,
     ) -> None:
-        """The whole batch at once; when the handler fails, one by one, to find what it fails on."""
-        if not items:
-            return
-        if self._attempt(connection, outgoing, items) is None:
-            report.applied += len(items)
-            for topic, count in Counter(item.record.topic for item in items).items():
-                report.by_topic["applied", topic] += count
-            return
+        """The whole batch at once; when the handler fails, in halves, to find what it fails on."""
         held: set[Stream] = set()
-        for item in items:
-            stream = (item.record.topic, item.envelope.stream_id)
-            if stream in held:
-                problem = Malformed(
-                    parking.GAP, "waits behind a parked event", stream[1], item.envelope.sequence
-                )
-                self._park(connection, outgoing, item.record, problem, report)
+        parts = [items]
+        while parts:
+            part = parts.pop()
+            if held:
+                part = self._without_held(connection, outgoing, part, held, report)
+            if not part:
                 continue
-            failure = self._attempt(connection, outgoing, [item])
+            failure = self._attempt(connection, outgoing, part)
             if failure is None:
-                report.applied += 1
-                report.by_topic["applied", stream[0]] += 1
+                report.applied += len(part)
+            elif len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]  # the first half is tried first
+            else:
+                item = part[0]
+                stream = (item.record.topic, item.envelope.stream_id)
+                held.add(stream)
+                heads[stream] = item.envelope.sequence - 1
+                problem = Malformed(*failure, stream[1], item.envelope.sequence)
+                self._park(connection, outgoing, item.record, problem, report)
+
+    def _without_held(
+        self,
+        connection: Connection,
+        outgoing: Outgoing,
+        items: Sequence[_Item],
+        held: Collection[Stream],
+        report: Report,
+    ) -> list[_Item]:
+        """Those of the items that no parked event of their stream comes before; the others are parked."""
+        free: list[_Item] = []
+        for item in items:
+            stream_id, sequence = item.envelope.stream_id, item.envelope.sequence
+            if (item.record.topic, stream_id) not in held:
+                free.append(item)
                 continue
-            held.add(stream)
-            heads[stream] = item.envelope.sequence - 1
-            code, detail = failure
-            problem = Malformed(code, detail, stream[1], item.envelope.sequence)
+            problem = Malformed(parking.GAP, "waits behind a parked event", stream_id, sequence)
             self._park(connection, outgoing, item.record, problem, report)
+        return free
 
     def _attempt(
         self, connection: Connection, outgoing: Outgoing, items: Sequence[_Item]

@@ -37,6 +37,7 @@ SQLITE_BUSY_TIMEOUT_S = 30
 CHECKPOINT_S = 0.25
 CHECKPOINT_PAGES = 32_000
 """Of 4 KB: the log of a database that is written to without a pause grows to 128 MB."""
+PASSING_CACHE_KB = 128_000
 _DRIVER_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -45,18 +46,19 @@ class Database:
 
     SQLite runs in WAL mode with synchronous=FULL: a commit is on the disk when it returns. A write
     transaction takes SQLite's write lock at once (BEGIN IMMEDIATE), so it never fails half-way for
-    having read first.
+    having read first. With `lasting` False an SQLite file is one that a crash may spoil: for what is
+    made anew then.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, lasting: bool = True) -> None:
         self.url: URL = _dialect_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = _engine(self.url, pool_size)
-        self._checkpoints = _Checkpoints(self.url) if self.is_sqlite else None
+        self._checkpoints = _Checkpoints(self.url) if self.is_sqlite and lasting else None
         if self.is_sqlite:
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, _LASTING if lasting else _PASSING)
 
     def create(self, metadata: MetaData) -> None:
         """Create the tables that are not there yet."""
@@ -172,15 +174,22 @@ def _engine(url: URL, pool_size: int) -> Engine:
     return create_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+_LASTING = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+)
+_PASSING = ("journal_mode=MEMORY", "synchronous=OFF", f"cache_size=-{PASSING_CACHE_KB}")
+
+
+def _prepare_sqlite(engine: Engine, pragmas: Sequence[str]) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

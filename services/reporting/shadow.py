@@ -38,7 +38,7 @@ class Shadow:
         if not live.is_sqlite:
             with live.transaction() as connection:
                 connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
-        self.database = Database(_address(self._url()))
+        self.database = Database(_address(self._url()), lasting=False)
         metadata = fresh_metadata()
         tables = ConsumerTables(metadata)
         self.database.create(metadata)
