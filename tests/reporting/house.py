@@ -16,7 +16,7 @@ from libs.runtime.clock import ManualClock
 from libs.runtime.database import Database
 from libs.runtime.store import ServiceStore
 from services.reporting.facts.copy import MEMORY, OF_AGENTS, OF_TICKETS
-from services.reporting.facts.facts import Facts
+from services.reporting.facts.facts import Facts, Reading
 from services.reporting.handlers import ReportingHandler
 from services.reporting.views import VIEWS, fresh_metadata
 
@@ -71,17 +71,21 @@ def refreshed(store: ServiceStore, file: str | Path = MEMORY) -> Iterator[Facts]
 def fact_rows(facts: Facts) -> dict[str, Counter[tuple[Any, ...]]]:
     """Every row of every fact table, with a ticket's id in the place of its number."""
     with facts.reading() as reading:
-        return {
-            name: Counter(
-                tuple(tuple(v) if isinstance(v, list) else v for v in row)
-                for row in reading.cursor.execute(
-                    f"SELECT t.id, x.* EXCLUDE (ticket) FROM {name} x JOIN tickets t USING (ticket)"
-                    if name in OF_TICKETS
-                    else f"SELECT * FROM {name}"
-                ).fetchall()
-            )
-            for name in (*OF_TICKETS, *OF_AGENTS)
-        }
+        return rows_of_reading(reading)
+
+
+def rows_of_reading(reading: Reading) -> dict[str, Counter[tuple[Any, ...]]]:
+    return {
+        name: Counter(
+            tuple(tuple(v) if isinstance(v, list) else v for v in row)
+            for row in reading.cursor.execute(
+                f"SELECT t.id, x.* EXCLUDE (ticket) FROM {name} x JOIN tickets t USING (ticket)"
+                if name in OF_TICKETS
+                else f"SELECT * FROM {name}"
+            ).fetchall()
+        )
+        for name in (*OF_TICKETS, *OF_AGENTS)
+    }
 
 
 def everything(store: ServiceStore) -> dict[str, set[tuple[Any, ...]]]:

@@ -42,8 +42,9 @@ class Copy:
         self._closing = False
         self._guard = threading.Lock()
         self.schemas = {name: _schema(connection, name) for name in TABLES}
-        row = connection.execute("SELECT coalesce(max(ticket), 0) FROM tickets").fetchone()
-        self.last_ticket = int(row[0]) if row else 0
+        query = "SELECT coalesce(max(ticket), 0), current_database() FROM tickets"
+        row = connection.execute(query).fetchone()
+        self.last_ticket, self.name = (int(row[0]), str(row[1])) if row else (0, "")
 
     @classmethod
     def create(cls, file: Path | None, *, memory_mb: int) -> Copy:
@@ -96,6 +97,17 @@ class Copy:
                 cursor.rollback()
             cursor.close()
             self._left()
+
+    @contextmanager
+    def aside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for what is attached beside these tables."""
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        except duckdb.Error as error:
+            raise Transient("facts_memory", str(error)[:300]) from error
+        finally:
+            cursor.close()
 
     @property
     def healthy(self) -> bool:
@@ -158,11 +170,13 @@ def write_meta(cursor: duckdb.DuckDBPyConnection, values: Mapping[str, object]) 
         cursor.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
 
 
-def insert(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+def insert(
+    cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table], prefix: str = ""
+) -> None:
     for name, rows in tables.items():
         if rows.num_rows:
             cursor.register("given", rows)
-            cursor.execute(f"INSERT INTO {name} SELECT * FROM given")  # noqa: S608 - constants
+            cursor.execute(f"INSERT INTO {prefix}{name} SELECT * FROM given")  # noqa: S608 - constants
             cursor.unregister("given")
 
 

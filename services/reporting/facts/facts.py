@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,8 @@ from libs.runtime.logs import get_logger
 from services.reporting.domain import microseconds
 from services.reporting.facts.columns import OpenTime
 from services.reporting.facts.copy import MEMORY, Copy, Unusable, read_meta, remove
-from services.reporting.facts.follow import FellBehind, Progress, follow, load
+from services.reporting.facts.follow import LATEST, FellBehind, Progress, follow, load
+from services.reporting.facts.recorded import Recorded
 from services.reporting.views.changes import read_head
 
 log = get_logger(__name__)
@@ -43,10 +44,21 @@ class Reading:
     recorded_us: int | None
 
 
-def reading_of(cursor: duckdb.DuckDBPyConnection) -> Reading:
-    meta = read_meta(cursor)
-    recorded = meta.get("recorded_us")
-    return Reading(cursor, int(meta["stamp"]), None if recorded is None else int(recorded))
+def _number_in(meta: dict[str, str], name: str) -> int | None:
+    return int(meta[name]) if name in meta else None
+
+
+def _latest(cursor: duckdb.DuckDBPyConnection) -> int | None:
+    row = cursor.execute(LATEST).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+class _Live:
+    """A copy, and what it was earlier."""
+
+    def __init__(self, database: Database, copy: Copy) -> None:
+        self.copy = copy
+        self.recorded = Recorded(database, copy)
 
 
 class Facts:
@@ -65,14 +77,15 @@ class Facts:
         memory_mb: int = MEMORY_MB,
     ) -> None:
         self._database = database
-        self._base = None if str(file) == MEMORY else Path(file)
+        self._base = None if str(file) == MEMORY else Path(str(file).removesuffix(".duckdb"))
         self._clock = clock
         self._memory_mb = memory_mb
-        self._live: Copy | None = None
+        self._live: _Live | None = None
         self._said: dict[str, str] = {}
         self._writing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="facts")
         self._wanted: asyncio.Event | None = None
+        self._over = False
         self.loading: tuple[int, int] | None = None
         """(events of tickets read, about how many there are) while everything is read."""
 
@@ -80,16 +93,26 @@ class Facts:
 
     @contextmanager
     def reading(self, as_recorded_us: int | None = None, /) -> Iterator[Reading]:
-        """One consistent snapshot of the tables (`facts.tables`), for one thread.
+        """One consistent snapshot of the tables (`facts.tables`), for one thread; with an instant, as the
+        desk was known then.
 
         Raises Transient (`facts_loading`) while there are none yet.
         """
-        if as_recorded_us is not None:
-            raise Transient("as_recorded_unavailable", "this is not answered yet")
-        with self._copy().reading() as cursor:
-            yield reading_of(cursor)
+        live = self._copy()
+        if as_recorded_us is None:
+            with live.copy.reading() as cursor:
+                meta = read_meta(cursor)
+                yield Reading(cursor, int(meta["stamp"]), _number_in(meta, "recorded_us"))
+        else:
+            with live.recorded.reading(as_recorded_us, self._open_time()) as cursor:
+                stamp = int(read_meta(cursor)["stamp"])
+                yield Reading(cursor, stamp, _latest(cursor))
 
-    def _copy(self) -> Copy:
+    def as_recorded(self, instant_us: int) -> AbstractContextManager[Reading]:
+        """The tables as the desk was known at that instant of recorded time."""
+        return self.reading(instant_us)
+
+    def _copy(self) -> _Live:
         live = self._live
         if live is None:
             done, total = self.loading or (0, 0)
@@ -111,8 +134,7 @@ class Facts:
     @property
     def recorded_us(self) -> int | None:
         """When the latest event that is in the facts was recorded."""
-        value = self._said.get("recorded_us")
-        return None if value is None else int(value)
+        return _number_in(self._said, "recorded_us")
 
     async def fresh(self, most_s: float = FRESH_S_MAX) -> bool:
         """Wait until the facts hold what the database held when this was called, but not longer than
@@ -140,7 +162,11 @@ class Facts:
         self._wanted = wanted = asyncio.Event()
         while True:
             began_s = monotonic_s()
-            changed = await loop.run_in_executor(self._thread, self.refresh)
+            try:
+                changed = await loop.run_in_executor(self._thread, self.refresh)
+            except asyncio.CancelledError:
+                self._over = True  # ends a load in its thread
+                raise
             took_s = monotonic_s() - began_s
             if changed:
                 await asyncio.sleep(took_s * (1 / SHARE_MAX - 1))
@@ -161,7 +187,12 @@ class Facts:
             if live is None:
                 live = self._open()
             try:
-                changed = follow(self._database, live, open_time=self._open_time())
+                changed = follow(
+                    self._database,
+                    live.copy,
+                    open_time=self._open_time(),
+                    changing=live.recorded.changed,
+                )
             except FellBehind as behind:
                 log.warning(
                     "facts_made_anew", reason="too many changes", revision=behind.head.revision
@@ -169,15 +200,15 @@ class Facts:
                 self._switch(self._make())
                 return True
             except Transient:
-                if not live.healthy:
+                if not live.copy.healthy:
                     self._live = None  # opened anew next time
-                    live.close()
+                    live.copy.close()
                 raise
             if changed is not None:
-                self._tell(live)
+                self._tell(live.copy)
             return changed is not None
 
-    def _open(self) -> Copy:
+    def _open(self) -> _Live:
         for file in sorted(self._files(), key=_number, reverse=True):
             try:
                 copy = Copy.open(file, memory_mb=self._memory_mb)
@@ -185,11 +216,8 @@ class Facts:
                 log.warning("facts_file_unusable", file=str(file), reason=str(reason))
                 remove(file)
                 continue
-            self._switch(copy)
-            return copy
-        copy = self._make()
-        self._switch(copy)
-        return copy
+            return self._switch(copy)
+        return self._switch(self._make())
 
     def _make(self, progress: Progress | None = None) -> Copy:
         """A new copy beside the live one, complete at the moment when this returns."""
@@ -198,6 +226,8 @@ class Facts:
         began_s = monotonic_s()
 
         def tell(done: int, total: int) -> None:
+            if self._over:
+                raise Transient("facts_stopped", "the service is stopping")
             self.loading = (done, total)
             if progress is not None:
                 progress(done, total)
@@ -219,15 +249,17 @@ class Facts:
         log.info("facts_made", seconds=round(monotonic_s() - began_s, 1), tickets=copy.last_ticket)
         return copy
 
-    def _switch(self, copy: Copy) -> None:
+    def _switch(self, copy: Copy) -> _Live:
         """Readers that began before go on with the copy before; its file goes when they have ended."""
-        before, self._live = self._live, copy
+        before, live = self._live, _Live(self._database, copy)
+        self._live = live
         self._tell(copy)
         if before is not None:
-            before.close()
+            before.copy.close()
         for file in self._files():
             if file != copy.file:
                 remove(file)
+        return live
 
     def _tell(self, copy: Copy) -> None:
         with copy.reading() as cursor:
@@ -240,19 +272,20 @@ class Facts:
         base = self._base
         if base is None:
             return []
-        return [f for f in base.parent.glob(f"{base.stem}-*.duckdb") if _number(f) > 0]
+        return [f for f in base.parent.glob(f"{base.name}-*.duckdb") if _number(f) > 0]
 
     def _next_file(self) -> Path | None:
         if self._base is None:
             return None
         number = max(map(_number, self._files()), default=0) + 1
-        return self._base.with_name(f"{self._base.stem}-{number}.duckdb")
+        return self._base.with_name(f"{self._base.name}-{number}.duckdb")
 
     def close(self) -> None:
+        self._over = True
         self._thread.shutdown()
         live, self._live = self._live, None
         if live is not None:
-            live.close()
+            live.copy.close()
 
 
 def _number(file: Path) -> int:

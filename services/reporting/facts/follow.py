@@ -36,6 +36,12 @@ from services.reporting.views.history import AGENT_PREFIX, SLA_PREFIX
 Progress = Callable[[int, int], None]
 """Called with (events of tickets read, about how many there are)."""
 
+LATEST: Final = (
+    "SELECT greatest((SELECT max(last_recorded_us) FROM tickets),"
+    " (SELECT max(last_recorded_us) FROM agents))"
+)
+"""When the latest event in the tables was recorded."""
+
 STREAMS_MAX: Final = 20_000
 """That one refresh takes in, about."""
 
@@ -66,10 +72,7 @@ def load(
         with copy.writing() as cursor:
             insert(cursor, agent_tables(copy.schemas, _agents(page)))
     with copy.writing() as cursor:
-        latest = cursor.execute(
-            "SELECT greatest((SELECT max(last_recorded_us) FROM tickets),"
-            " (SELECT max(last_recorded_us) FROM agents))"
-        ).fetchone()
+        latest = cursor.execute(LATEST).fetchone()
         values = {"version": VERSION, "store": head.store, "revision": head.revision}
         values |= {"stamp": stamp}
         if latest and latest[0] is not None:
@@ -84,10 +87,15 @@ def _ticket_events(connection: Connection) -> int:
 
 
 def follow(
-    database: Database, copy: Copy, *, open_time: OpenTime | None
+    database: Database,
+    copy: Copy,
+    *,
+    open_time: OpenTime | None,
+    changing: Callable[[Iterable[str], Iterable[str]], None] | None = None,
 ) -> tuple[int, frozenset[str]] | None:
     """Take in what changed since the copy's revision, `STREAMS_MAX` streams or so at a time, in one
     transaction of the copy. Returns the revision reached and the streams; None when there was nothing.
+    `changing` is told of the tickets and the agents before that transaction.
 
     Raises FellBehind when the database no longer knows what changed, and Transient.
     """
@@ -109,6 +117,8 @@ def follow(
         clocks = [SLA_PREFIX + ticket_id for ticket_id in tickets]
         agents = [stream for stream in streams if stream.startswith(AGENT_PREFIX)]
         histories = read_histories(connection, [*tickets, *clocks, *agents])
+    if changing is not None:
+        changing(tickets, [stream.removeprefix(AGENT_PREFIX) for stream in agents])
     with copy.writing() as cursor:
         put_tickets(copy, cursor, sorted(tickets), histories, open_time)
         put_agents(copy, cursor, agents, histories)
