@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from nicegui import ui
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
 from services.reporting.page.decisions import decisions, waiting
 from services.reporting.page.frame import fragment, frame, look_again, meet, update
 from services.reporting.page.i18n import gettext as _
+from services.reporting.page.open_hours import Calendars
 from services.reporting.page.parts import duration, moment_s, word
 from services.reporting.page.stories import entries, who
 from services.reporting.page.timeline import Timeline
+from services.reporting.page.timeline_rows import calendars_in
 from services.reporting.views.agents import AGENTS
+from services.reporting.views.calendars import timelines_of
 from services.reporting.views.lists import Json, get_ticket
 
 
@@ -30,15 +33,12 @@ async def ticket_page(
     meet(request)
     wanted = ticket_id.replace("\x00", "")
 
-    async def read() -> tuple[Json | None, dict[str, str]]:
-        return await store.read(
-            lambda c: (
-                get_ticket(c, wanted),
-                {row[0]: row[1] for row in c.execute(select(AGENTS.c.id, AGENTS.c.name))},
-            ),
-        )
+    def ask(c: Connection) -> tuple[Json | None, dict[str, str], Calendars]:
+        ticket = get_ticket(c, wanted)
+        names = {row[0]: row[1] for row in c.execute(select(AGENTS.c.id, AGENTS.c.name))}
+        return ticket, names, {} if ticket is None else timelines_of(c, calendars_in(ticket))
 
-    first, names = await read()
+    first, names, calendars = await store.read(ask)
     title = f"#{first['number']}" if first else _("No such ticket")
     with frame(request, title, current="/tickets") as made:
         missing = fragment("not_found.html", ticket_id=wanted[:100])
@@ -60,7 +60,7 @@ async def ticket_page(
                     clocks = ui.html("", sanitize=False, tag="section")
                     clocks.classes("card").props('aria-labelledby="h-clocks"')
 
-    def show(ticket: Json | None, known: dict[str, str]) -> None:
+    def show(ticket: Json | None, known: dict[str, str], hours: Calendars) -> None:
         missing.set_visibility(ticket is None)
         body.set_visibility(ticket is not None)
         if ticket is None:
@@ -73,7 +73,7 @@ async def ticket_page(
         update(clocks, "ticket_clocks.html", clocks=ticket["clocks"])
         update(waits, "ticket_waiting.html", w=waiting(ticket, known), number=ticket["number"])
         update(decided, "ticket_routing.html", decisions=decisions(ticket, known))
-        timeline.show(ticket, store.clock.now())
+        timeline.show(ticket, hours, store.clock.now())
         update(
             history,
             "history.html",
@@ -82,9 +82,9 @@ async def ticket_page(
         )
 
     async def refresh() -> None:
-        show(*await read())
+        show(*await store.read(ask))
 
-    show(first, names)
+    show(first, names, calendars)
     look_again(made, interval_s, refresh)
 
 

@@ -1,194 +1,43 @@
 """The SLA clocks of a ticket as a drawn timeline, from the events that the clocks published.
 
-One row per activation: when it counted, when it was paused, warnings, due instant, verdict. What is
-outside a calendar's hours is not in the events; `bitacora sla explain` has that to the second.
+Closed hours are laid out by the calendars that the SLA service has said; where it has not said one, they
+are inside what is drawn as counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from nicegui import ui
 
-from libs.events import parse_time
 from services.reporting.domain import HOUR_US, microseconds, words
 from services.reporting.page.frame import update
-from services.reporting.page.parts import duration, type_name, word
-from services.reporting.views.history import SLA_PREFIX
+from services.reporting.page.open_hours import Calendars, cut, hours_known, without_short
+from services.reporting.page.parts import duration
+from services.reporting.page.timeline_rows import (
+    CLOSED,
+    PAUSED,
+    RUNNING,
+    UNSEEN,
+    Row,
+    Span,
+    rows_of,
+)
 from services.reporting.views.lists import Json
 
-RUNNING: Final = "running"
-PAUSED: Final = "paused"
-UNSEEN: Final = "unseen"
+NONE: Final[Calendars] = {}
 ROWS_MAX: Final = 40
 """Reply clocks start anew with each question; the latest are drawn."""
+STRETCHES_MAX: Final = 200
+"""Of one row, in the table: the latest."""
 TICKS: Final = 4
 LEAST: Final = 0.4
 """Per cent of the width: what is shorter is drawn this wide, so that it can be seen."""
-
-_MARKS: Final = {
-    "SlaWarning": "▲",
-    "SlaBreached": "✖",
-    "ClockSatisfied": "✔",
-    "ClockCancelled": "⊘",
-}
-
-
-@dataclass(slots=True)
-class Span:
-    """A stretch of a row. `end_us` None: it goes on. `cause` is the ticket event that began it."""
-
-    kind: str
-    start_us: int
-    end_us: int | None = None
-    cause: str = ""
-
-
-@dataclass(slots=True)
-class Mark:
-    """Something that happened to a clock at an instant."""
-
-    sign: str
-    at_us: int
-    text: str
-    cause: str = ""
-
-
-@dataclass(slots=True)
-class Row:
-    """One activation. `verdict`: running, paused, met, breached, cancelled."""
-
-    metric: str
-    activation: int
-    target_s: int | None = None
-    due_us: int | None = None
-    held: str = ""
-    verdict: str = RUNNING
-    breached: bool = False
-    live: bool = True
-    spans: list[Span] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return word(self.metric) + (f" {self.activation}" if self.activation > 1 else "")
-
-
-def rows_of(ticket: Json) -> list[Row]:
-    """The rows, in the order in which the clocks began. Of imported history often only the verdicts
-    are published; the time before them is shown as not itemised."""
-    rows: dict[tuple[str, int], Row] = {}
-    latest: dict[str, int] = {}
-    created_us = _us(ticket["created_at"])
-    for event in ticket["history"]:
-        if not event["stream_id"].startswith(SLA_PREFIX):
-            continue
-        name, data = type_name(event["type"]), event["data"]
-        apply = _CHANGES.get(name)
-        if apply is None:
-            continue
-        metric = data["metric"]
-        number = data.get("activation")
-        if number is None:  # an older event: each start begins the next one
-            number = latest.get(metric, 0) + (name == "ClockStarted") or 1
-        latest[metric] = number
-        row = rows.get((metric, number))
-        if row is None:
-            row = rows[metric, number] = Row(metric, number)
-            if name != "ClockStarted" and created_us is not None:
-                row.spans.append(Span(UNSEEN, created_us))
-        row.live = data.get("live", True)
-        row.held = (
-            f"{data['policy']} v{data['policy_version']},"
-            f" {data['calendar']} v{data['calendar_version']}"
-        )
-        row.target_s = data.get("target_s", row.target_s)
-        apply(row, data, (data.get("cause") or "").rpartition(":")[2])
-    return list(rows.values())
-
-
-def _us(text: str | None) -> int | None:
-    return None if text is None else microseconds(parse_time(text))
-
-
-def _at(data: dict[str, Any]) -> int:
-    return microseconds(parse_time(data["at"]))
-
-
-def _turn(row: Row, kind: str, at_us: int, cause: str) -> None:
-    """End the span that goes on, and begin one of this kind."""
-    _stop(row, at_us)
-    row.spans.append(Span(kind, at_us, cause=cause))
-    row.verdict = kind
-
-
-def _stop(row: Row, at_us: int) -> None:
-    if row.spans and row.spans[-1].end_us is None:
-        row.spans[-1].end_us = max(at_us, row.spans[-1].start_us)
-
-
-def _started(row: Row, data: dict[str, Any], cause: str) -> None:
-    _turn(row, RUNNING, _at(data), cause)
-    row.due_us = _us(data["due"])
-
-
-def _paused(row: Row, data: dict[str, Any], cause: str) -> None:
-    _turn(row, PAUSED, _at(data), cause)
-    row.due_us = None if not row.breached else row.due_us
-
-
-def _resumed(row: Row, data: dict[str, Any], cause: str) -> None:
-    _turn(row, RUNNING, _at(data), cause)
-    if not row.breached:
-        row.due_us = _us(data["due"])
-
-
-def _retargeted(row: Row, data: dict[str, Any], cause: str) -> None:
-    row.marks.append(Mark("◆", _at(data), f"new target {duration(data['target_s'])}", cause))
-    if not row.breached:
-        row.due_us = _us(data.get("due"))
-
-
-def _warned(row: Row, data: dict[str, Any], cause: str) -> None:
-    text = f"{data['fraction']} % of the target used up"
-    row.marks.append(Mark(_MARKS["SlaWarning"], _at(data), text, cause))
-
-
-def _breached(row: Row, data: dict[str, Any], cause: str) -> None:
-    row.breached = True
-    row.due_us = microseconds(parse_time(data["due"]))
-    row.marks.append(Mark(_MARKS["SlaBreached"], row.due_us, "breached: this was due", cause))
-
-
-def _satisfied(row: Row, data: dict[str, Any], cause: str) -> None:
-    _stop(row, _at(data))
-    row.verdict, row.breached = "met", bool(data["breached"])
-    text = f"ended after {duration(data['elapsed_s'])}" + (
-        ", late" if row.breached else ", in time"
-    )
-    row.marks.append(Mark(_MARKS["ClockSatisfied"], _at(data), text, cause))
-
-
-def _cancelled(row: Row, data: dict[str, Any], cause: str) -> None:
-    _stop(row, _at(data))
-    row.verdict = "cancelled"
-    text = f"cancelled: {word(data['reason'])}"
-    row.marks.append(Mark(_MARKS["ClockCancelled"], _at(data), text, cause))
-
-
-_CHANGES: Final[dict[str, Any]] = {
-    "ClockStarted": _started,
-    "ClockPaused": _paused,
-    "ClockResumed": _resumed,
-    "ClockRetargeted": _retargeted,
-    "SlaWarning": _warned,
-    "SlaBreached": _breached,
-    "ClockSatisfied": _satisfied,
-    "ClockCancelled": _cancelled,
-}
+CLOSED_LEAST: Final = 0.2
+"""Per cent of the width: shorter closed hours are not drawn, so that years are no thousands of bars."""
 
 
 # ---- the drawing -------------------------------------------------------------------------------
@@ -229,20 +78,23 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """`text` says in words what is drawn; `left_out` how many rows are not."""
+    """`text` says in words what is drawn; `left_out` how many rows are not; `too_short`: some closed hours
+    are not; `hours_known`: those of every row are known."""
 
     lines: list[Line]
     ticks: list[tuple[float, str, str]]
     height: int
     text: str
     left_out: int
+    too_short: bool = False
+    hours_known: bool = True
 
 
 ROW_PX: Final = 46
 AXIS_PX: Final = 26
 
 
-def drawing(rows: list[Row], now: datetime) -> Drawing | None:
+def drawing(rows: list[Row], now: datetime, calendars: Calendars = NONE) -> Drawing | None:
     """The timeline as of `now`; None when there is nothing to draw."""
     shown = rows[-ROWS_MAX:]
     known = list(_instants(shown))
@@ -254,16 +106,21 @@ def drawing(rows: list[Row], now: datetime) -> Drawing | None:
         # A clock that runs on for months must not squeeze what happened into the edge.
         last_us = min(max(last_us, now_us), last_us + max(last_us - first_us, HOUR_US) // 2)
     length_us = max(last_us - first_us, 1)
+    shortest_us = int(length_us * CLOSED_LEAST / 100)
+    too_short: list[bool] = []
 
     def x(at_us: int) -> float:
         return round(100 * (at_us - first_us) / length_us, 2)
 
     def line(number: int, row: Row) -> Line:
-        until_us = min(max(now_us, first_us), last_us) if row.live else last_us
+        goes_on_us = now_us if row.last_us is None else row.last_us
+        until_us = min(max(goes_on_us, first_us), last_us)
         bars = []
-        for span in row.spans:
+        spans, left_out = without_short(cut(row, calendars, until_us), shortest_us)
+        too_short.append(left_out)
+        for span in spans:
             end_us = until_us if span.end_us is None else span.end_us
-            width = max(x(end_us) - x(span.start_us), LEAST)
+            width = max(x(end_us) - x(span.start_us), 0 if span.part else LEAST)
             start = min(x(span.start_us), 100 - width)
             bars.append(Bar(span.kind, round(start, 2), round(width, 2), _said(span)))
         signs = [
@@ -301,6 +158,8 @@ def drawing(rows: list[Row], now: datetime) -> Drawing | None:
         len(lines) * ROW_PX + AXIS_PX,
         "; ".join(f"{one.name}: {one.verdict}" for one in lines),
         len(rows) - len(shown),
+        any(too_short),
+        all(hours_known(row, calendars) for row in shown),
     )
 
 
@@ -330,12 +189,13 @@ _KINDS: Final = {
     RUNNING: "counted",
     PAUSED: "paused",
     UNSEEN: "before its first event; not itemised",
+    CLOSED: "closed",
 }
 
 
 def _said(span: Span) -> str:
     until = "now" if span.end_us is None else _time(span.end_us)
-    return f"{_KINDS[span.kind]}, {_time(span.start_us)} to {until}"
+    return f"{span.why or _KINDS[span.kind]}, {_time(span.start_us)} to {until}"
 
 
 def _time(us: int) -> str:
@@ -354,35 +214,48 @@ class Timeline:
             self._drawn = ui.html("", sanitize=False)
             self._table = ui.html("", sanitize=False)
 
-    def show(self, ticket: Json, now: datetime) -> None:
-        """The clocks of this ticket, as `get_ticket` gives it."""
+    def show(self, ticket: Json, calendars: Calendars, now: datetime) -> None:
+        """The clocks of this ticket, as `get_ticket` gives it, by the calendars that it names."""
         rows = rows_of(ticket)
         update(
             self._drawn,
             "timeline.html",
-            d=drawing(rows, now),
+            d=drawing(rows, now, calendars),
             unseen=any(span.kind == UNSEEN for row in rows for span in row.spans),
             number=ticket["number"],
         )
-        update(self._table, "timeline_table.html", rows=table(rows), ticket_id=ticket["id"])
+        update(
+            self._table,
+            "timeline_table.html",
+            rows=table(rows, now, calendars),
+            ticket_id=ticket["id"],
+        )
 
 
 # ---- the same as a table -------------------------------------------------------------------------
 
 
-def table(rows: list[Row]) -> list[tuple[str, str, str, str, str]]:
+def table(
+    rows: list[Row], now: datetime, calendars: Calendars = NONE
+) -> list[tuple[str, str, str, str, str]]:
     """Clock, from, until (empty: an instant; `now`: goes on), what, number of the ticket event."""
-    found = []
+    now_us, found = microseconds(now), []
     for row in rows[-ROWS_MAX:]:
+        spans = cut(row, calendars, now_us if row.last_us is None else row.last_us)
         lines = [
             (
                 span.start_us,
                 "now" if span.end_us is None else _time(span.end_us),
-                _KINDS[span.kind],
+                span.why or _KINDS[span.kind],
                 span.cause,
             )
-            for span in row.spans
+            for span in spans[-STRETCHES_MAX:]
         ]
+        if len(spans) > STRETCHES_MAX:
+            more = f"{len(spans) - STRETCHES_MAX} stretches more, in bitacora sla explain"
+            lines.insert(
+                0, (spans[0].start_us, _time(spans[-STRETCHES_MAX].start_us), more, spans[0].cause)
+            )
         lines += [(mark.at_us, "", f"{mark.sign} {mark.text}", mark.cause) for mark in row.marks]
         if row.due_us is not None and not row.breached:
             lines.append((row.due_us, "", "due", ""))
