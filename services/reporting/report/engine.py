@@ -40,8 +40,8 @@ class Known:
     latest_us: int | None
 
 
-def look(cursor: Cursor, *, stamp: int, recorded_us: int | None, now_us: int | None) -> Known:
-    """The instants of the first and the last fact. A date in the far future is no last fact."""
+def look(cursor: Cursor, *, now_us: int | None) -> Known:
+    """What the tables that the cursor sees hold. A date in the far future is no last fact."""
     limit = "" if now_us is None else f" FILTER (WHERE moment <= {int(now_us)})"
     row = cursor.execute(
         f"""SELECT min(low), max(high) FROM (
@@ -53,7 +53,11 @@ def look(cursor: Cursor, *, stamp: int, recorded_us: int | None, now_us: int | N
             UNION ALL
             SELECT min(moment), max(moment){limit} FROM (SELECT at_us AS moment FROM verdicts))"""
     ).fetchone()
-    return Known(stamp, recorded_us, row[0], row[1])
+    meta = dict(cursor.execute("SELECT name, value FROM meta").fetchall())
+    recorded = meta.get("recorded_us")
+    return Known(
+        int(meta.get("stamp", 0)), None if recorded is None else int(recorded), row[0], row[1]
+    )
 
 
 def span_of(checked: Checked, known: Known) -> Span | None:

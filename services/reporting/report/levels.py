@@ -37,7 +37,7 @@ def level(checked: Checked, metric: Definition, span: Span, values: Values, limi
     filters = conditions(metric, checked.filters, span, values)
     # What began late, or ended before the first level is taken, is in none.
     inner = f"""SELECT start_us, end_us{"".join(f", {sql}" for sql in picked)}
-        FROM {relation(metric, " ".join((*picked, filters)))}
+        FROM {relation(metric, span, " ".join((*picked, filters)))}
         WHERE ({metric.when or "true"}){filters} AND start_us < {span.end_us}
             AND (end_us IS NULL OR end_us >= {span.ends[0]})"""
     listed = "".join(f", {name}" for name in names)
@@ -88,7 +88,7 @@ def standing(
             SELECT unnest(range({last})) AS bucket, unnest({ends}::BIGINT[]) AS end_us),
         picked AS (
             SELECT t_created_us, start_us, end_us{"".join(f", {sql}" for sql in picked)}
-            FROM {relation(metric, " ".join(("t_created_us", *picked, filters)))}
+            FROM {relation(metric, span, " ".join(("t_created_us", *picked, filters)))}
             WHERE ({metric.when or "true"}){filters} AND start_us < {span.end_us}
                 AND (end_us IS NULL OR end_us >= {span.ends[0]})),
         spread AS (

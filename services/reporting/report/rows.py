@@ -50,7 +50,7 @@ def statement(
     tables = "" if buckets.one else buckets.tables(values) + ", "
     join = "" if buckets.one else buckets.join("moment", "c")
     inner = f"""SELECT {first.at} AS moment, {", ".join(picked)}
-        FROM {relation(first, " ".join((*picked, filters)))}
+        FROM {relation(first, span, " ".join((*picked, filters)))}
         WHERE {first.at} >= {span.start_us} AND {first.at} < {span.end_us} AND ({where}){filters}"""
     numbers = [
         sql for place, metric in enumerate(metrics) for sql in _numbers(checked, metric, place)

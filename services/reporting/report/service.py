@@ -18,24 +18,14 @@ T = TypeVar("T")
 ANSWERS_KEPT: Final = 256
 
 
-class Reading(Protocol):
-    """One state of the fact tables, while it is held. `stamp` grows with each change of them."""
-
-    @property
-    def cursor(self) -> Cursor: ...
-    @property
-    def stamp(self) -> int: ...
-    @property
-    def recorded_us(self) -> int | None: ...
-
-
 class FactTables(Protocol):
-    """What figures need of `facts.Facts`. Raises Transient while the tables are not there yet."""
+    """What figures need of `facts.Facts`."""
 
     @property
     def stamp(self) -> int: ...
 
-    def reading(self, as_recorded_us: int | None = None, /) -> AbstractContextManager[Reading]: ...
+    def reading(self) -> AbstractContextManager[Cursor]:
+        """A cursor on one state of the tables. Raises Transient while there are none yet."""
 
 
 async def ask(
@@ -45,16 +35,15 @@ async def ask(
     now_us = microseconds(clock.now())
 
     def read() -> T:
-        with facts.reading(query.as_recorded_us) as reading:
-            known = look(
-                reading.cursor,
-                stamp=reading.stamp,
-                recorded_us=reading.recorded_us,
-                now_us=now_us,
-            )
-            return question(reading.cursor, known)
+        with _reading(facts, query) as cursor:
+            return question(cursor, look(cursor, now_us=now_us))
 
     return await asyncio.to_thread(read)
+
+
+def _reading(facts: FactTables, query: ReportQuery) -> AbstractContextManager[Cursor]:
+    del query
+    return facts.reading()
 
 
 async def run_report(facts: FactTables, query: ReportQuery, *, clock: Clock) -> Report:

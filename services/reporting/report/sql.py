@@ -170,14 +170,15 @@ def condition(
     return f"({' OR '.join(parts)})"
 
 
-def relation(metric: Definition, used: str) -> str:
+def relation(metric: Definition, span: Span, used: str) -> str:
     """FROM: the metric's relation, with the ticket beside it where `used` (SQL) needs a `t_…`."""
     base = metric.derived or metric.source
+    base = base.replace("$start", str(span.start_us)).replace("$end", str(span.end_us))
     if not any(f"t_{name}" in used for name in JOINED):
         return f"{base} AS facts"
     names = ", ".join(f"{name} AS t_{name}" for name in JOINED)
     return f"""{base} AS facts
-        JOIN (SELECT ticket AS t_ticket, {names} FROM tickets) ON t_ticket = ticket"""
+        LEFT JOIN (SELECT ticket AS t_ticket, {names} FROM tickets) ON t_ticket = ticket"""
 
 
 def keys(checked: Checked, metric: Definition, span: Span) -> list[str]:

@@ -12,6 +12,7 @@ from services.reporting.views.positions import POSITIONS, PositionsView
 from services.reporting.views.rollup import HOURLY, STATUS_COUNTS, StatusCounts, Tally
 from services.reporting.views.roster import ROSTER, RosterView
 from services.reporting.views.routing import GIVEN, LINES, ROUTED, ROUTING_LOG, RoutingView
+from services.reporting.views.saved import SAVED_REPORTS
 from services.reporting.views.sql import METADATA, fresh_metadata
 from services.reporting.views.tickets import TICKETS, TicketsView
 from services.reporting.views.work import AT_WORK, Work
@@ -50,6 +51,7 @@ __all__ = [
     "ROSTER",
     "ROUTED",
     "ROUTING_LOG",
+    "SAVED_REPORTS",
     "STATUS_COUNTS",
     "TICKETS",
     "VIEWS",

@@ -27,7 +27,7 @@ class Definition:
     `source`, `when` (which rows), `at` (the column with the instant that puts a row into a period) and
     `value` (what is aggregated) are SQL over `facts.tables`; with `business`, `value` is a column that
     ends in `_s` and has a twin in business time that ends in `_b`. `derived` is a relation that stands
-    for `source` when its columns alone do not tell. `kind`:
+    for `source` when its columns alone do not tell; `$start` and `$end` in it are those of the period. `kind`:
 
     - count: how many rows,
     - distribution: mean, percentiles … of `value`,

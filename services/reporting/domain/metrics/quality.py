@@ -11,7 +11,8 @@ REPEAT_DAYS: Final = 30
 """Within how many days another ticket of a requester, of the same category, is a repeat contact."""
 
 _REPEAT_US: Final = REPEAT_DAYS * 86_400_000_000
-_STANDS: Final = "solved_us IS NOT NULL"
+_STANDS: Final = "solved_us IS NOT NULL AND merged_into IS NULL"
+_NOT_MERGED: Final = " Merged tickets do not count."
 _OF_RATING: Final = {"handling_minutes": handling_band("value_s"), "rating": "detail"}
 _SLA_EVENTS: Final = ("ClockStarted", "ClockSatisfied", "SlaBreached", "ClockCancelled")
 
@@ -31,7 +32,8 @@ def _per_ticket(
         when=_STANDS,
         value=column,
         better=better,
-        edges="Solved tickets only, at the resolution that stands; what comes after it counts too.",
+        edges="Solved tickets only, at the resolution that stands; what comes after it counts too."
+        + _NOT_MERGED,
     )
 
 
@@ -64,10 +66,10 @@ def _clocks(
     )
 
 
-_REPEATED: Final = """(
+_REPEATED: Final = f"""(
     SELECT *, lag(created_us) OVER (PARTITION BY requester, category ORDER BY created_us, number)
         AS before_us
-    FROM tickets WHERE created_us IS NOT NULL)"""
+    FROM tickets WHERE created_us >= $start - {_REPEAT_US} AND created_us < $end)"""  # noqa: S608 - our own words
 _CAME_BEFORE: Final = (
     f"coalesce(requester IS NOT NULL AND created_us - before_us <= {_REPEAT_US}, false)"
 )
@@ -85,7 +87,8 @@ QUALITY: Final[tuple[Definition, ...]] = (
         when=_STANDS,
         value="one_touch",
         better="more",
-        edges="By the resolution that stands. A ticket leaves the share when it is reopened.",
+        edges="By the resolution that stands. A ticket leaves the share when it is reopened."
+        + _NOT_MERGED,
     ),
     Definition(
         "reopen_rate",
@@ -96,10 +99,11 @@ QUALITY: Final[tuple[Definition, ...]] = (
         "first_solved_us",
         "Of the tickets that were solved for the first time in the period: those reopened since.",
         ("TicketCreated", "StatusChanged"),
-        when="first_solved_us IS NOT NULL",
+        when="first_solved_us IS NOT NULL AND merged_into IS NULL",
         value="reopens > 0",
         better="less",
-        edges="Younger periods may still grow, because a ticket may be reopened until it is closed.",
+        edges="Younger periods may still grow, because a ticket may be reopened until it is closed."
+        + _NOT_MERGED,
     ),
     _per_ticket(
         "replies_per_ticket",

@@ -8,7 +8,7 @@ from services.reporting.domain.metrics.definition import Definition
 
 _ONCE: Final = (
     "One value per ticket, at the resolution that stands; a ticket at work has none, and gets "
-    "another one when it was reopened and solved again."
+    "another one when it was reopened and solved again. Merged tickets have none."
 )
 _LIFE: Final = ("TicketCreated", "StatusChanged")
 
@@ -50,7 +50,7 @@ def _of_ticket(
         "solved_us",
         formula,
         events,
-        when=f"solved_us IS NOT NULL AND {column} IS NOT NULL",
+        when=f"solved_us IS NOT NULL AND merged_into IS NULL AND {column} IS NOT NULL",
         value=column,
         business=business,
         better="less",
@@ -88,7 +88,7 @@ TIMES: Final[tuple[Definition, ...]] = (
         value="value_s",
         business=True,
         better="less",
-        edges="Stays as it is when the ticket is reopened.",
+        edges="Stays as it is when the ticket is reopened. A merge is no resolution.",
     ),
     _of_ticket(
         "resolution_time",

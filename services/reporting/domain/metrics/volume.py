@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from services.reporting.domain.metrics.definition import Better, Definition, Unit
+from services.reporting.domain.metrics.definition import (
+    Better,
+    Definition,
+    Unit,
+)
 
 
 def _activity(
@@ -17,6 +22,7 @@ def _activity(
     unit: Unit = "times",
     better: Better = "neither",
     edges: str = "",
+    dimensions: Mapping[str, str] | None = None,
 ) -> Definition:
     return Definition(
         name,
@@ -30,6 +36,7 @@ def _activity(
         when=kind,
         better=better,
         edges=edges,
+        dimensions=dimensions or {},
     )
 
 
@@ -59,7 +66,8 @@ VOLUME: Final[tuple[Definition, ...]] = (
         ("StatusChanged", "TicketCreated"),
         better="more",
         edges="A ticket that is reopened and solved again counts again. From solved to closed is "
-        "no change. " + _AT_CREATION,
+        "no change. Merged tickets count, so that created, solved and reopened give the backlog. "
+        + _AT_CREATION,
     ),
     _activity(
         "reopened",
@@ -151,6 +159,7 @@ VOLUME: Final[tuple[Definition, ...]] = (
         ("Escalated",),
         better="less",
         edges="Tier, group and agent are those after it.",
+        dimensions={"cause": "detail"},
     ),
     _activity(
         "merged",
