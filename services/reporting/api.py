@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from libs.runtime.errors import Rejected
 from libs.runtime.store import ServiceStore
-from services.reporting.domain import DURATIONS, MEASURES, Metric
 from services.reporting.query import CountersQuery, RoutingQuery, TicketQuery
 from services.reporting.snapshot import Floors, Snapshots
 from services.reporting.views.figures import Figures
@@ -22,11 +21,6 @@ from services.reporting.views.lists import (
     list_positions,
     list_tickets,
 )
-
-
-class MetricList(BaseModel):
-    measures: tuple[Metric, ...]
-    durations: tuple[Metric, ...]
 
 
 class PositionList(BaseModel):
@@ -59,10 +53,7 @@ def router(store: ServiceStore, snapshots: Snapshots, floors: Floors) -> APIRout
 
     @routes.get("/v1/counters")
     async def counters(query: Annotated[CountersQuery, Query()]) -> Figures:
-        """Backlog by status, flow per hour, day or month, times, reassignments, reopens, breaches.
-
-        What each figure means: `/v1/metrics`.
-        """
+        """Backlog by status, flow per hour, day or month, times, reassignments, reopens, breaches."""
         return await snapshots.get(query.range)
 
     @routes.get("/v1/routing")
@@ -72,11 +63,6 @@ def router(store: ServiceStore, snapshots: Snapshots, floors: Floors) -> APIRout
         found = part_of(await floors.get(), query.wanted())
         start = (query.page - 1) * query.limit
         return replace(found, agents=found.agents[start : start + query.limit])
-
-    @routes.get("/v1/metrics")
-    async def metrics() -> MetricList:
-        """The definition of every figure: title, unit, and how it is made."""
-        return MetricList(measures=MEASURES, durations=DURATIONS)
 
     @routes.get("/v1/positions")
     async def positions() -> PositionList:

@@ -10,6 +10,8 @@ from services.reporting.config import ReportingSettings
 from services.reporting.facts.facts import Facts
 from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.metrics import ReportingMetrics
+from services.reporting.report.routes import report_routes
+from services.reporting.report.service import Reports
 from services.reporting.snapshot import Floors, Snapshots
 from services.reporting.views import fresh_metadata
 
@@ -34,8 +36,10 @@ def build(settings: ReportingSettings) -> Service:
         memory_mb=settings.facts_memory_mb,
     )
     service.background("facts", facts.run)
+    reports = Reports(facts, store.clock)
     snapshots, floors = Snapshots(store), Floors(store)
     service.http.include_router(api.router(store, snapshots, floors))
+    service.http.include_router(report_routes(store, reports))
     if settings.page:
         from services.reporting.page import mount
         from services.reporting.page.open import count_open

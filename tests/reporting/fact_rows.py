@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from services.reporting.domain import microseconds
+from services.reporting.facts.facts import Reading
 from services.reporting.facts.tables import TABLES
 
 Row = dict[str, Any]
@@ -31,7 +32,6 @@ class MadeFacts:
         for sql in TABLES.values():
             self._base.execute(sql)
         self.stamp = stamp
-        self._base.execute("INSERT INTO meta VALUES ('stamp', ?)", [str(stamp)])
         for table, listed in (rows or {}).items():
             self.insert(table, listed)
 
@@ -43,9 +43,10 @@ class MadeFacts:
             self._base.unregister("put_in")
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self, as_recorded_us: int | None = None, /) -> Iterator[Reading]:
+        assert as_recorded_us is None
         with self._base.cursor() as cursor:
-            yield cursor
+            yield Reading(cursor, self.stamp, None)
 
     def close(self) -> None:
         self._base.close()

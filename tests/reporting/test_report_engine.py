@@ -13,7 +13,7 @@ from services.reporting.domain.dimensions import DIMENSIONS
 from services.reporting.domain.metrics import METRICS, aggregates_of
 from services.reporting.report.check import dimensions_of
 from services.reporting.report.drill import facts_of
-from services.reporting.report.engine import look, run
+from services.reporting.report.engine import Known, look, run
 from services.reporting.report.model import Report, ReportQuery
 from tests.reporting.drawn_facts import Drawn
 from tests.reporting.fact_rows import MadeFacts, us
@@ -100,8 +100,12 @@ def questions(draw: st.DrawFn) -> tuple[Drawn, ReportQuery]:
 
 
 def answer(facts: MadeFacts, query: ReportQuery) -> Report:
-    with facts.reading() as cursor:
-        return run(cursor, query, look(cursor, now_us=None))
+    with facts.reading() as reading:
+        return run(reading.cursor, query, known(reading.cursor))
+
+
+def known(cursor: Any) -> Known:
+    return look(cursor, stamp=1, recorded_us=None, now_us=None)
 
 
 SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -155,15 +159,14 @@ def test_a_figure_is_made_of_as_many_facts_as_it_says(question: tuple[Drawn, Rep
         report = answer(facts, query)
         shown = [row for row in report.rows if row.cells[0].facts][:6] + list(report.rows[:1])
         for row in shown:
-            with facts.reading() as cursor:
-                known = look(cursor, now_us=None)
+            with facts.reading() as reading:
                 listed: list[Any] = []
                 after = None
                 while True:
                     found = facts_of(
-                        cursor,
+                        reading.cursor,
                         query,
-                        known,
+                        known(reading.cursor),
                         bucket_us=row.bucket_us,
                         keys=row.keys,
                         limit=3,

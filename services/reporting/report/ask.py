@@ -23,6 +23,7 @@ _Name = Annotated[str, Field(max_length=100)]
 _Value = Annotated[str, Field(max_length=500)]
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+_PARTS: Final = re.compile(r"\\[\\,]|,|[^\\,]+|\\", re.DOTALL)
 _LAST: Final = re.compile(r"([1-9]\d{0,3})([hdwmy])")
 
 MANY: Final = ("metrics", "by", "aggregates")
@@ -123,16 +124,13 @@ def made(given: Mapping[str, Any]) -> Question:
 
 def split(text: str) -> tuple[str, ...]:
     """The values between commas; an escaped comma or backslash is part of its value."""
-    values, current, escaped = [], "", False
-    for sign in text:
-        if escaped or sign not in "\\,":
-            current, escaped = current + sign, False
-        elif sign == "\\":
-            escaped = True
+    values = [""]
+    for part in _PARTS.findall(text):
+        if part == ",":
+            values.append("")
         else:
-            values.append(current)
-            current = ""
-    return (*values, current)
+            values[-1] += part[1] if part in ("\\,", "\\\\") else part
+    return tuple(values)
 
 
 def instant(text: str, zone: ZoneInfo, name: str) -> int:

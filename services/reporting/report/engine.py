@@ -40,7 +40,7 @@ class Known:
     latest_us: int | None
 
 
-def look(cursor: Cursor, *, now_us: int | None) -> Known:
+def look(cursor: Cursor, *, stamp: int, recorded_us: int | None, now_us: int | None) -> Known:
     """What the tables that the cursor sees hold. A date in the far future is no last fact."""
     limit = "" if now_us is None else f" FILTER (WHERE moment <= {int(now_us)})"
     row = cursor.execute(
@@ -53,11 +53,7 @@ def look(cursor: Cursor, *, now_us: int | None) -> Known:
             UNION ALL
             SELECT min(moment), max(moment){limit} FROM (SELECT at_us AS moment FROM verdicts))"""
     ).fetchone()
-    meta = dict(cursor.execute("SELECT name, value FROM meta").fetchall())
-    recorded = meta.get("recorded_us")
-    return Known(
-        int(meta.get("stamp", 0)), None if recorded is None else int(recorded), row[0], row[1]
-    )
+    return Known(stamp, recorded_us, row[0], row[1])
 
 
 def span_of(checked: Checked, known: Known) -> Span | None:
@@ -99,7 +95,10 @@ def run(cursor: Cursor, query: ReportQuery, known: Known) -> Report:
     checked = check(query)
     span = span_of(checked, known)
     if span is None:
-        return Report(query, query.start_us, query.end_us, (), known.stamp, known.recorded_us)
+        made: tuple[Row, ...] = ()
+        if query.granularity == "none" and not query.by:
+            made = tuple(_rows(checked, Span(0, 1, (0,), checked.zone), [()], {}, {}))
+        return Report(query, None, None, made, known.stamp, known.recorded_us)
     figures = figures_in(cursor, checked, span, known)
     previous: Figures = {}
     if query.compare:

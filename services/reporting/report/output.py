@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from services.reporting.domain import instant_of, words
 from services.reporting.domain.dimensions import DIMENSIONS, Dimension
 from services.reporting.domain.metrics import METRICS, Definition, aggregates_of, defaults_of
-from services.reporting.report.check import dimensions_of
+from services.reporting.report.check import check, dimensions_of
 from services.reporting.report.drill import Facts
 from services.reporting.report.model import Aggregate, Report, ReportQuery
 
@@ -24,7 +24,6 @@ Json = dict[str, Any]
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?\Z")
-_COUNTED: Final[tuple[Aggregate, ...]] = ("count",)
 
 
 def defused(text: str) -> str:
@@ -153,30 +152,22 @@ def facts_json(facts: Facts) -> Json:
     }
 
 
-def _columns(report: Report) -> list[tuple[str, Definition, Aggregate]]:
-    """(name, metric, aggregate) of each figure of a row, such as `first_reply_time_p90`."""
-    if not report.rows:
-        return []
-    return [
-        (
-            cell.metric
-            if cell.aggregate in (*_COUNTED, "share") and _is_only(cell.metric, report)
-            else f"{cell.metric}_{cell.aggregate}",
-            METRICS[cell.metric],
-            cell.aggregate,
-        )
-        for cell in report.rows[0].cells
-    ]
-
-
-def _is_only(name: str, report: Report) -> bool:
-    return sum(cell.metric == name for cell in report.rows[0].cells) == 1
+def _columns(query: ReportQuery) -> list[tuple[str, Definition, Aggregate]]:
+    """(name, metric, aggregate) of each figure of a row, such as `first_reply_time_p90`; a metric's only
+    count or share bears its name alone."""
+    cells = check(query).cells
+    made = []
+    for metric, aggregate in cells:
+        alone = sum(other is metric for other, _ in cells) == 1
+        plain = alone and aggregate in ("count", "share")
+        made.append((metric.name if plain else f"{metric.name}_{aggregate}", metric, aggregate))
+    return made
 
 
 def _head(report: Report) -> list[str]:
     bucket = [] if report.query.granularity == "none" else ["bucket"]
     names: list[str] = []
-    for name, _, _ in _columns(report):
+    for name, _, _ in _columns(report.query):
         names += [name, f"{name}_previous"] if report.query.compare else [name]
     return [*bucket, *report.query.by, *names]
 
@@ -216,7 +207,7 @@ def report_parquet(report: Report) -> bytes:
         about = {"title": DIMENSIONS[name].title}
         fields.append(pa.field(name, pa.string(), metadata=about))
         columns.append([row.keys[place] for row in report.rows])
-    for place, (name, metric, aggregate) in enumerate(_columns(report)):
+    for place, (name, metric, aggregate) in enumerate(_columns(report.query)):
         kind = pa.int64() if _is_whole(metric, aggregate) else pa.float64()
         about = {
             "title": metric.title,

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeVar
 
+import duckdb
+
 from libs.runtime.clock import Clock
+from libs.runtime.errors import Poison
 from services.reporting.domain import microseconds
 from services.reporting.report.engine import Cursor, Known, look, run
 from services.reporting.report.model import Report, ReportQuery
@@ -18,32 +21,52 @@ T = TypeVar("T")
 ANSWERS_KEPT: Final = 256
 
 
+class Reading(Protocol):
+    """One state of the fact tables, while it is held. `stamp` grows with each change of them."""
+
+    @property
+    def cursor(self) -> Cursor: ...
+    @property
+    def stamp(self) -> int: ...
+    @property
+    def recorded_us(self) -> int | None: ...
+
+
 class FactTables(Protocol):
     """What figures need of `facts.Facts`."""
 
     @property
     def stamp(self) -> int: ...
 
-    def reading(self) -> AbstractContextManager[Cursor]:
-        """A cursor on one state of the tables. Raises Transient while there are none yet."""
+    def reading(self, as_recorded_us: int | None = None, /) -> AbstractContextManager[Reading]:
+        """One state of the tables. Raises Transient while there are none yet."""
 
 
 async def ask(
     facts: FactTables, question: Callable[[Cursor, Known], T], *, query: ReportQuery, clock: Clock
 ) -> T:
-    """Run `question` on one state of the fact tables, in a thread. Raises as it does, and Transient."""
+    """Run `question` on one state of the fact tables, in a thread. Raises as it does, Transient, and
+    Poison (422, `too_large`)."""
     now_us = microseconds(clock.now())
 
     def read() -> T:
-        with _reading(facts, query) as cursor:
-            return question(cursor, look(cursor, now_us=now_us))
+        with facts.reading(query.as_recorded_us) as reading:
+            try:
+                known = look(
+                    reading.cursor,
+                    stamp=reading.stamp,
+                    recorded_us=reading.recorded_us,
+                    now_us=now_us,
+                )
+                return question(reading.cursor, known)
+            except duckdb.OutOfMemoryException:
+                raise Poison(
+                    "too_large",
+                    "the answer needs more memory than there is for figures: shorten the period, "
+                    "filter, or group by something coarser",
+                ) from None
 
     return await asyncio.to_thread(read)
-
-
-def _reading(facts: FactTables, query: ReportQuery) -> AbstractContextManager[Cursor]:
-    del query
-    return facts.reading()
 
 
 async def run_report(facts: FactTables, query: ReportQuery, *, clock: Clock) -> Report:

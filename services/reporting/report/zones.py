@@ -24,9 +24,12 @@ LAST_US: Final = microseconds(datetime.max.replace(tzinfo=UTC)) - 2 * DAY_US
 """Instants between these have a local time in every zone."""
 
 
+_NO_PLACES: Final = frozenset(("localtime", "posixrules", "Factory"))
+
+
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NO_PLACES
 
 
 @lru_cache(maxsize=512)
