@@ -34,6 +34,7 @@ def build(settings: ReportingSettings) -> Service:
         settings.facts_place(),
         clock=store.clock,
         memory_mb=settings.facts_memory_mb,
+        calendar=settings.calendar,
     )
     service.background("facts", facts.run)
     reports = Reports(facts, store.clock)

@@ -27,6 +27,12 @@ class ReportingSettings(ServiceSettings, service="reporting"):
         2048, ge=256, description="what DuckDB may use for the fact tables and for queries"
     )
 
+    calendar: str = Field(
+        "business",
+        min_length=1,
+        description="the calendar of the SLA service that business time in figures is counted by",
+    )
+
     def facts_place(self) -> str:
         """The file of the fact tables, or `:memory:`."""
         if self.facts_file:

@@ -223,13 +223,16 @@ def business_columns(
     }
 
 
+_FILL_US: Final = 1_700_000_000 * SECOND_US
+
+
 def _numbers(values: Any) -> tuple[Instants, NDArray[np.bool_]]:
-    """The numbers, 0 where there is none, and where that is."""
+    """The numbers, some instant of today's where there is none, and where that is."""
     array = (
         values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, pa.int64())
     )
     missing = np.asarray(array.is_null())
-    return np.asarray(array.fill_null(0), np.int64), missing
+    return np.asarray(array.fill_null(_FILL_US), np.int64), missing
 
 
 def _pair(start: Any, end: Any) -> tuple[Instants, Instants, NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from libs.runtime.database import Database
 from libs.runtime.errors import Transient
 from libs.runtime.logs import get_logger
 from services.reporting.domain import microseconds
-from services.reporting.facts.columns import OpenTime
+from services.reporting.facts.business import Business, Calendars
 from services.reporting.facts.copy import MEMORY, Copy, Unusable, read_meta, remove
 from services.reporting.facts.follow import LATEST, FellBehind, Progress, follow, load
 from services.reporting.facts.recorded import Recorded
@@ -32,6 +32,8 @@ SHARE_MAX: Final = 0.4
 """Of the time: what refreshing may take while events come without a pause."""
 FRESH_S_MAX: Final = 2.0
 MEMORY_MB: Final = 2048
+CALENDAR: Final = "business"
+"""The calendar that business time is counted by, unless another one is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Facts:
         *,
         clock: Clock,
         memory_mb: int = MEMORY_MB,
+        calendar: str = CALENDAR,
     ) -> None:
+        self._calendars = Calendars(calendar)
         self._database = database
         self._base = None if str(file) == MEMORY else Path(str(file).removesuffix(".duckdb"))
         self._clock = clock
@@ -104,7 +108,7 @@ class Facts:
                 meta = read_meta(cursor)
                 yield Reading(cursor, int(meta["stamp"]), _number_in(meta, "recorded_us"))
         else:
-            with live.recorded.reading(as_recorded_us, self._open_time()) as cursor:
+            with live.recorded.reading(as_recorded_us, self._business()) as cursor:
                 stamp = int(read_meta(cursor)["stamp"])
                 yield Reading(cursor, stamp, _latest(cursor))
 
@@ -190,7 +194,7 @@ class Facts:
                 changed = follow(
                     self._database,
                     live.copy,
-                    open_time=self._open_time(),
+                    calendars=self._calendars,
                     changing=live.recorded.changed,
                 )
             except FellBehind as behind:
@@ -234,8 +238,8 @@ class Facts:
 
         try:
             tell(0, 0)
-            load(self._database, copy, open_time=self._open_time(), stamp=stamp, progress=tell)
-            while follow(self._database, copy, open_time=self._open_time()) is not None:
+            load(self._database, copy, calendars=self._calendars, stamp=stamp, progress=tell)
+            while follow(self._database, copy, calendars=self._calendars) is not None:
                 pass
         except BaseException as error:
             copy.close()
@@ -265,8 +269,9 @@ class Facts:
         with copy.reading() as cursor:
             self._said = read_meta(cursor)
 
-    def _open_time(self) -> OpenTime | None:
-        return None
+    def _business(self) -> Business:
+        with self._database.reading() as connection:
+            return self._calendars.of(connection)
 
     def _files(self) -> list[Path]:
         base = self._base

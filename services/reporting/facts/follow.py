@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from libs.events.topics import TICKETS_EVENTS
 from libs.runtime.database import Database
 from services.reporting.domain.facts import AgentFacts, facts_of_agent, facts_of_ticket
+from services.reporting.facts.business import NONE, Calendars, recount
 from services.reporting.facts.columns import OpenTime, agent_tables, ticket_tables
 from services.reporting.facts.copy import (
     Copy,
@@ -50,7 +51,7 @@ def load(
     database: Database,
     copy: Copy,
     *,
-    open_time: OpenTime | None,
+    calendars: Calendars,
     stamp: int,
     progress: Progress | None = None,
 ) -> None:
@@ -59,13 +60,14 @@ def load(
     with database.transaction() as connection:
         head = ensure_head(connection)
         total = _ticket_events(connection)
+        business = calendars.of(connection)
     done = 0
     for page in ticket_pages(database):
         done += sum(map(len, page.values()))
         with database.reading() as connection:
             clocks = read_histories(connection, [SLA_PREFIX + ticket_id for ticket_id in page])
         with copy.writing() as cursor:
-            insert_tickets(copy, cursor, page, clocks, open_time)
+            insert_tickets(copy, cursor, page, clocks, business.time)
         if progress is not None:
             progress(done, max(total, done))
     for page in agent_pages(database):
@@ -73,8 +75,12 @@ def load(
             insert(cursor, agent_tables(copy.schemas, _agents(page)))
     with copy.writing() as cursor:
         latest = cursor.execute(LATEST).fetchone()
-        values = {"version": VERSION, "store": head.store, "revision": head.revision}
-        values |= {"stamp": stamp}
+        values: dict[str, object] = {
+            "version": VERSION,
+            "store": head.store,
+            "revision": head.revision,
+        }
+        values |= {"stamp": stamp, "calendar": business.name}
         if latest and latest[0] is not None:
             values["recorded_us"] = latest[0]
         write_meta(cursor, values)
@@ -90,7 +96,7 @@ def follow(
     database: Database,
     copy: Copy,
     *,
-    open_time: OpenTime | None,
+    calendars: Calendars,
     changing: Callable[[Iterable[str], Iterable[str]], None] | None = None,
 ) -> tuple[int, frozenset[str]] | None:
     """Take in what changed since the copy's revision, `STREAMS_MAX` streams or so at a time, in one
@@ -106,9 +112,11 @@ def follow(
         if not head.follows(store, revision):
             raise FellBehind(head)
         found = changed_since(connection, revision, STREAMS_MAX)
-        if found is None:
+        until, streams = found or (revision, frozenset())
+        business = calendars.of(connection, streams)
+        recounts = business.name != meta.get("calendar", NONE)
+        if found is None and not recounts:
             return None
-        until, streams = found
         tickets = {
             stream.removeprefix(SLA_PREFIX)
             for stream in streams
@@ -120,9 +128,11 @@ def follow(
     if changing is not None:
         changing(tickets, [stream.removeprefix(AGENT_PREFIX) for stream in agents])
     with copy.writing() as cursor:
-        put_tickets(copy, cursor, sorted(tickets), histories, open_time)
+        if recounts:
+            recount(cursor, business)
+        put_tickets(copy, cursor, sorted(tickets), histories, business.time)
         put_agents(copy, cursor, agents, histories)
-        note(cursor, until, histories)
+        note(cursor, until, business.name, histories)
     return until, streams
 
 
@@ -192,13 +202,16 @@ def _agents(histories: Histories) -> list[tuple[str, AgentFacts]]:
     ]
 
 
-def note(cursor: duckdb.DuckDBPyConnection, revision: int, histories: Histories) -> None:
+def note(
+    cursor: duckdb.DuckDBPyConnection, revision: int, calendar: str, histories: Histories
+) -> None:
     """What the copy says of itself after a change: part of the change's transaction."""
     meta = read_meta(cursor)
     recorded = [event[3] for events in histories.values() for event in events]
     if known := meta.get("recorded_us"):
         recorded.append(int(known))
-    values = {"revision": revision, "stamp": int(meta["stamp"]) + 1}
+    values: dict[str, object] = {"revision": revision, "stamp": int(meta["stamp"]) + 1}
+    values["calendar"] = calendar
     if recorded:
         values["recorded_us"] = max(recorded)
     write_meta(cursor, values)

@@ -19,6 +19,7 @@ import duckdb
 
 from libs.runtime.database import Database
 from services.reporting.domain.facts import facts_of_agent, facts_of_ticket
+from services.reporting.facts.business import NONE, Business
 from services.reporting.facts.columns import OpenTime, agent_tables, ticket_tables
 from services.reporting.facts.copy import OF_AGENTS, OF_TICKETS, Copy, insert
 from services.reporting.facts.source import read_histories
@@ -30,6 +31,7 @@ ROWS_KEPT: Final = 2_000_000
 """Of all instants together; the one asked for last is always kept."""
 CHUNK: Final = 5_000
 _CUT: Final = "cut_"
+_UNKNOWN: Final = "?"
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class _Instant:
     name: str
     users: int = 0
     rows: int = 0
+    calendar: str = NONE
     stale_tickets: set[str] = field(default_factory=set)
     stale_agents: set[str] = field(default_factory=set)
 
@@ -62,9 +65,7 @@ class Recorded:
             known.stale_agents.update(agents)
 
     @contextmanager
-    def reading(
-        self, instant_us: int, open_time: OpenTime | None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self, instant_us: int, business: Business) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on one snapshot in which the tables show the desk as known then."""
         with self._copy.reading() as cursor:
             # One after the other: a snapshot never meets what was folded for a later one.
@@ -72,7 +73,7 @@ class Recorded:
                 cursor.execute("SELECT count(*) FROM meta").fetchone()
                 known = self._known.get(instant_us) or self._add(instant_us)
                 self._known.move_to_end(instant_us)
-                self._complete(cursor, known, open_time)
+                self._complete(cursor, known, business)
                 cursor.execute(f"USE {known.name}")
                 cursor.execute(f"SELECT count(*) FROM {_CUT}tickets, {_CUT}agents").fetchone()  # noqa: S608 - our own names
                 known.users += 1
@@ -98,7 +99,7 @@ class Recorded:
         return known
 
     def _complete(
-        self, cursor: duckdb.DuckDBPyConnection, known: _Instant, open_time: OpenTime | None
+        self, cursor: duckdb.DuckDBPyConnection, known: _Instant, business: Business
     ) -> None:
         """Fold what this snapshot needs and is not there yet, and anew what may have changed."""
         stale_tickets, known.stale_tickets = known.stale_tickets, set()
@@ -107,16 +108,20 @@ class Recorded:
             with self._copy.aside() as writer:
                 writer.execute(f"USE {known.name}")
                 writer.begin()
+                if known.calendar != business.name:
+                    _drop_all(writer)
+                    known.calendar = business.name
                 _drop_stale(writer, list(stale_tickets), list(stale_agents))
                 tickets = _missing(cursor, writer, known.us, "tickets", "id, ticket", "id")
                 for start in range(0, len(tickets), CHUNK):
                     part = {row[0]: int(row[1]) for row in tickets[start : start + CHUNK]}
-                    self._fold_tickets(writer, known.us, part, open_time)
+                    self._fold_tickets(writer, known.us, part, business.time)
                 agents = _missing(cursor, writer, known.us, "agents", "agent", "agent")
                 self._fold_agents(writer, known.us, [row[0] for row in agents])
                 known.rows = _count(writer)
                 writer.commit()
         except BaseException:
+            known.calendar = _UNKNOWN  # nothing of it is trusted
             known.stale_tickets |= stale_tickets
             known.stale_agents |= stale_agents
             raise
@@ -177,6 +182,11 @@ def _view(name: str, live: str, instant_us: int) -> str:
         f"CREATE VIEW {name} AS SELECT * FROM {live}.{name} WHERE {same}"  # noqa: S608 - our own names
         f" UNION ALL SELECT * FROM {_CUT}{name}"
     )
+
+
+def _drop_all(writer: duckdb.DuckDBPyConnection) -> None:
+    for name in OF_TICKETS:
+        writer.execute(f"DELETE FROM {_CUT}{name}")  # noqa: S608 - our own names
 
 
 def _drop_stale(writer: duckdb.DuckDBPyConnection, tickets: list[str], agents: list[str]) -> None:
