@@ -138,6 +138,11 @@ def links(cause: Message | None) -> tuple[str, str, str | None]:
     return cause.correlation_id or own, own, cause.traceparent
 
 
+_IN_TURN = text("SELECT pg_advisory_xact_lock(hashtext('bitacora.outbox'))")
+"""Not a lock of the table: that would wait for its autovacuum, until PostgreSQL cancels it after a second
+(deadlock_timeout), and no vacuum would ever come to its end while events are said."""
+
+
 class Outbox:
     """The tables `outbox` and `outbox_streams` in the database of one service."""
 
@@ -191,13 +196,13 @@ class Outbox:
     def flush(self, connection: Connection, outgoing: Outgoing) -> int:
         """Write what was collected, numbered and chained. Returns the number of rows.
 
-        On PostgreSQL the table is locked first, so that positions commit in order and a tailing
-        relay cannot pass over one.
+        On PostgreSQL transactions that say something come one after the other, so that positions
+        commit in order and a tailing relay cannot pass over one.
         """
         if not outgoing.pending:
             return 0
         if connection.dialect.name == "postgresql":
-            connection.execute(text("LOCK TABLE outbox IN EXCLUSIVE MODE"))
+            connection.execute(_IN_TURN)
         heads = self._heads(connection, outgoing)
         touched: dict[tuple[str, str], tuple[int, str]] = {}
         recorded_at = self.clock.now()
