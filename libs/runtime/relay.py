@@ -205,6 +205,8 @@ class Relay:
         self._make_producer = make_producer
         self._ensure_topics = ensure_topics
         self._metrics = metrics or Metrics()
+        for counter in (self._metrics.relay_retries, self._metrics.relay_republished):
+            counter.labels(name)  # shown as 0 from the beginning, so that the first one is a change
         self._waiting = Waiting()
         self._furthest = 0
         self._wake = store.listen()
@@ -261,13 +263,13 @@ class Relay:
                         self.republished += 1
                         self._metrics.relay_republished.labels(self.name).inc()
                         await self._save()
+                    finally:
+                        self.active = False  # the lock goes now, not when it is asked for again
             except (KafkaError, Transient, OSError) as error:
                 log.warning("relay_retries", relay=self.name, error=str(error)[:300])
                 self._metrics.relay_retries.labels(self.name).inc()
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
-            finally:
-                self.active = False
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:

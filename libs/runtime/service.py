@@ -111,6 +111,10 @@ class Service:
                 if await self.store.read(lambda c: parking.redrive_requested(c, topics)):
                     await self.store.write(applier.redrive)
 
+        metrics = self.metrics
+        for counter in (metrics.consumed, metrics.duplicates_skipped, metrics.sequence_gaps):
+            for topic in topics:
+                counter.labels(topic)  # shown as 0 from the beginning
         self._feeds.append(self._feed(self.name, topics, work))
         self.background("redrive", redrive)
 

@@ -89,6 +89,8 @@ class Sender:
         self._channel = channel
         self._addresses = addresses
         self._metrics = metrics
+        for outcome in ("sent", "retried", "failed", "skipped"):
+            metrics.notifications.labels(name, outcome)  # shown as 0 from the beginning
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flights: set[asyncio.Task[Result]] = set()
