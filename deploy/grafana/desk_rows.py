@@ -169,6 +169,46 @@ REPORTING: Final = Row(
     "Reporting",
     [
         Panel(
+            "Facts behind",
+            "For how long something has been in reporting's database and not in its fact tables.",
+            "s",
+            [
+                Query(
+                    greatest("bitacora_reporting_facts_behind_seconds", "instance", JOB),
+                    "{{instance}}",
+                )
+            ],
+            bad=5,
+            worse=60,
+        ),
+        Panel(
+            "Transactions not in the facts",
+            "Transactions of reporting's database that its fact tables do not hold yet, and whether there "
+            "are fact tables to answer from (1).",
+            "short",
+            [
+                Query(
+                    greatest("bitacora_reporting_facts_lag_revisions", "instance", JOB),
+                    "behind {{instance}}",
+                ),
+                Query(
+                    greatest("bitacora_reporting_facts_ready", "instance", JOB),
+                    "ready {{instance}}",
+                ),
+            ],
+        ),
+        Panel(
+            "Time to compute a report",
+            "Reports that were not known since the last change of the facts.",
+            "s",
+            [
+                Query(quantile(0.5, "bitacora_reporting_query_seconds", JOB), "median"),
+                Query(quantile(0.95, "bitacora_reporting_query_seconds", JOB), "p95"),
+            ],
+            bad=0.3,
+            worse=1,
+        ),
+        Panel(
             "Open pages",
             "Pages of the desk that are open in a browser.",
             "short",

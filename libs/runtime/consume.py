@@ -242,6 +242,8 @@ class StreamApplier:
             failure = self._attempt(connection, outgoing, part)
             if failure is None:
                 report.applied += len(part)
+                for topic, count in Counter(item.record.topic for item in part).items():
+                    report.by_topic["applied", topic] += count
             elif len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]  # the first half is tried first

@@ -8,6 +8,7 @@ from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.config import ReportingSettings
 from services.reporting.facts.facts import Facts
+from services.reporting.gauges import FACTS_INTERVAL_S, FactsGauges
 from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.metrics import ReportingMetrics
 from services.reporting.report.routes import report_routes
@@ -37,7 +38,9 @@ def build(settings: ReportingSettings) -> Service:
         calendar=settings.calendar,
     )
     service.background("facts", facts.run)
-    reports = Reports(facts, store.clock)
+    gauges = FactsGauges(metrics, store, facts)
+    service.measure("facts", gauges.look, interval_s=FACTS_INTERVAL_S)
+    reports = Reports(facts, store.clock, took=metrics.query_seconds.observe)
     snapshots, floors = Snapshots(store), Floors(store)
     service.http.include_router(api.router(store, snapshots, floors))
     service.http.include_router(report_routes(store, reports))

@@ -57,6 +57,8 @@ def busy(desk: Desk) -> None:
     until(lambda: desk.reported(second).get("breaches"), "its first reply is missed")
     path = f"/v1/tickets/{first}/status"
     desk.http.put(f"{desk.state.urls['intake']}{path}", json={"status": "new"})
+    report = "/v1/report?metrics=created&from=2026-03-01&to=2026-04-01"
+    until(lambda: desk.get("reporting", report), "reporting answers from its facts")
     desk.produce([(TICKETS_EVENTS, b"nonsense", b"{", [])])
     for service in ("routing", "sla", "reporting"):
         until(lambda service=service: desk.parked(service), f"{service} has parked it")  # type: ignore[misc]
@@ -110,6 +112,9 @@ def test_what_happened_is_shown(desk: Desk) -> None:
     settled("routing", "bitacora_routing_agents", 1, presence="online")
     settled("reporting", "bitacora_parked_depth_messages", 1, topic=TICKETS_EVENTS)
     settled("reporting", "bitacora_consumer_connected", 1, group="reporting")
+    settled("reporting", "bitacora_reporting_facts_ready", 1)
+    settled("reporting", "bitacora_reporting_facts_lag_revisions", 0)
+    assert value("reporting", "bitacora_reporting_query_seconds_count")
     settled("intake", "bitacora_relay_oldest_unsent_seconds", 0, relay="intake-events")
     fired = value("sla", "bitacora_sla_timers_fired_total", kind="breached", metric="first_reply")
     assert fired

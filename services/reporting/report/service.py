@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 import duckdb
 
-from libs.runtime.clock import Clock
+from libs.runtime.clock import Clock, monotonic_s
 from libs.runtime.errors import Poison
 from services.reporting.domain import microseconds
 from services.reporting.report.engine import Cursor, Known, look, run
@@ -75,11 +75,15 @@ async def run_report(facts: FactTables, query: ReportQuery, *, clock: Clock) -> 
 
 
 class Reports:
-    """Answers that all readers share: computed when facts have changed, not once per reader."""
+    """Answers that all readers share: computed when facts have changed, not once per reader. `took` is
+    told the seconds that computing one took."""
 
-    def __init__(self, facts: FactTables, clock: Clock) -> None:
+    def __init__(
+        self, facts: FactTables, clock: Clock, *, took: Callable[[float], object] = lambda _: None
+    ) -> None:
         self.facts = facts
         self.clock = clock
+        self._took = took
         self._known: OrderedDict[ReportQuery, Report] = OrderedDict()
         self._busy: dict[ReportQuery, asyncio.Lock] = {}
 
@@ -97,7 +101,9 @@ class Reports:
                 if known is not None and known.stamp == self.facts.stamp:
                     self._known.move_to_end(query)
                     return known
+                began_s = monotonic_s()
                 made = await run_report(self.facts, query, clock=self.clock)
+                self._took(monotonic_s() - began_s)
                 self._known[query] = made
                 self._known.move_to_end(query)
                 while len(self._known) > ANSWERS_KEPT:
