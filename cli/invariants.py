@@ -24,7 +24,7 @@ from sqlalchemy import Connection, text
 
 from libs.events import EventEnvelope, Malformed, decode_event
 from libs.events.registry import InvalidData
-from libs.events.ticket import Assigned, MessageAdded, TicketCreated
+from libs.events.ticket import Assigned, MessageAdded, TicketCreated, Unassigned
 from libs.events.verify import StreamVerifier
 from libs.runtime.database import Database
 from libs.runtime.eventstore import EventStore
@@ -72,6 +72,10 @@ class Effects:
     references: Counter[tuple[str, str]] = field(default_factory=Counter)
     numbers: Counter[int] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
+    taken_over: list[str] = field(default_factory=list)
+    """Event ids of assignments by routing of tickets that somebody else had."""
+    holders: dict[str, str] = field(default_factory=dict)
+    """Ticket → its agent, as of the last event."""
     created: int = 0
     requester_messages: int = 0
 
@@ -187,8 +191,16 @@ def note_effects(effects: Effects, envelope: EventEnvelope) -> None:
             effects.references[event.imported_from, event.external_ref] += 1
     elif isinstance(event, Assigned) and event.decision_id:
         effects.decisions[event.decision_id] += 1
+        if effects.holders.get(envelope.stream_id, event.agent) != event.agent:
+            effects.taken_over.append(envelope.id)
     elif isinstance(event, MessageAdded) and event.author == "requester":
         effects.requester_messages += 1
+    if isinstance(event, TicketCreated | Assigned | Unassigned):
+        holder = None if isinstance(event, Unassigned) else event.agent
+        if holder is None:
+            effects.holders.pop(envelope.stream_id, None)
+        else:
+            effects.holders[envelope.stream_id] = holder
 
 
 # -- the checks ------------------------------------------------------------------------------------
@@ -276,6 +288,10 @@ def check_effects(effects: Effects, breaches: Counter[str]) -> Check:
     for what, counter in counters:
         twice = [key for key, count in counter.items() if count > 1]
         check.problems += [f"{counter[key]} {what}: {key}" for key in twice[:SHOWN]]
+    check.problems += [
+        f"routing gave a ticket away that somebody else had: {event}"
+        for event in effects.taken_over[:SHOWN]
+    ]
     return _settled(check)
 
 

@@ -5,12 +5,13 @@
 
 Only what the desk did itself is judged: a person may give an agent too much, a ticket that was
 pending comes back to its agent, a capacity can be cut. Routing hears of that a little later, and what
-it decided before it could know is excused by as much as it could not know. Imported tickets are left
-out.
+it decided before it could know is excused by as much as it could not know. What it had heard of is
+no excuse: by a decision whose cause came later on the same partition. Imported tickets are left out.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,35 +29,63 @@ from libs.events.ticket import (
     TicketMerged,
     Unassigned,
 )
+from libs.runtime.relay import partition_of
 
 WORKING: Final = (Status.NEW, Status.OPEN)
+
+PARTS: Final = 24
+"""Streams that are equal by this share a partition of any topic whose number of partitions divides
+it: of one that had 6 and was given 12 as well."""
 
 
 @dataclass(slots=True)
 class Decision:
-    """`cause` is the id of the event that made routing decide."""
+    """`cause` is the id of the event that made routing decide; `number` counts all its decisions, those
+    for nobody included."""
 
     at: datetime
     agent: str
     units: int
     cause: str
+    number: int
 
 
 @dataclass(slots=True)
 class Held:
     """A ticket as far as it uses capacity; `units` are those of the last decision on it.
 
-    `unasked_at`: since when it uses the capacity of somebody whom routing did not choose then.
+    `unasked`: the event since which it uses the capacity of somebody whom routing did not choose then.
     """
 
     status: Status
     agent: str | None = None
     units: int = 1
-    unasked_at: datetime | None = None
+    unasked: EventEnvelope | None = None
 
     @property
     def user(self) -> str | None:
         return self.agent if self.status in WORKING else None
+
+
+@dataclass(slots=True)
+class Heard:
+    """Part of the topic → (number of a decision, position up to which routing had heard by then)."""
+
+    _told: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def note(self, part: int, position: int, number: int) -> None:
+        """The event at this position made routing take its decision `number`: it had heard of that
+        one, and of all before it on the same partition."""
+        told = self._told.setdefault(part, [])
+        if not told or position > told[-1][1]:
+            told.append((number, position))
+
+    def of(self, envelope: EventEnvelope, number: int) -> bool:
+        """True when routing had certainly heard of this event by its decision `number`."""
+        part, position = _place(envelope)
+        told = self._told.get(part, [])
+        before = bisect_right(told, number, key=lambda one: one[0])
+        return before > 0 and told[before - 1][1] >= position
 
 
 @dataclass(slots=True)
@@ -69,6 +98,7 @@ class DeskChecks:
     decisions: dict[str, Decision] = field(default_factory=dict)
     _imported: set[str] = field(default_factory=set)
     _changes: list[EventEnvelope] = field(default_factory=list)
+    _causes: list[str] = field(default_factory=list)
 
     def take(self, envelope: EventEnvelope) -> None:
         event = event_of(envelope)
@@ -80,10 +110,16 @@ class DeskChecks:
             agent = envelope.stream_id.removeprefix("agent:")
             known = self.capacities.setdefault(agent, [])
             known.append((envelope.recorded_time, event.capacity))
-        elif isinstance(event, TicketRouted) and event.agent is not None:
-            units = event.needs.units if event.needs else 1
-            found = Decision(envelope.recorded_time, event.agent, units, envelope.causation_id)
-            self.decisions[event.decision_id] = found
+        elif isinstance(event, TicketRouted):
+            self._causes.append(envelope.causation_id)
+            if event.agent is not None:
+                self.decisions[event.decision_id] = Decision(
+                    envelope.recorded_time,
+                    event.agent,
+                    event.needs.units if event.needs else 1,
+                    envelope.causation_id,
+                    len(self._causes),
+                )
         elif isinstance(event, TicketCreated) and event.imported_from is not None:
             self._imported.add(envelope.stream_id)
         elif type(event) in _HOLDING and envelope.stream_id not in self._imported:
@@ -100,6 +136,7 @@ class DeskChecks:
         """I7. Tickets' events are replayed in the order in which they were recorded."""
         check = Check("I7", "routing keeps within capacity", ok=True)
         behind = 2 * self._behind()  # an event may wait a poll longer than any that made it decide
+        heard = self._heard()
         tickets: dict[str, Held] = {}
         users: dict[str, dict[str, Held]] = {}
         judged = 0
@@ -117,16 +154,18 @@ class DeskChecks:
             if agent is None or (agent == before and decision is None):
                 continue
             users.setdefault(agent, {})[envelope.stream_id] = held
-            held.unasked_at = envelope.recorded_time if decision is None else None
+            held.unasked = envelope if decision is None else None
             if decision is None or agent == before or agent not in self.capacities:
                 continue
             judged += 1
-            allowed = self._capacity_at(agent, decision.at)
+            allowed = self._capacity(agent, decision.at, envelope.recorded_time)
             load = sum(one.units for one in users[agent].values())
             unknown = sum(
                 one.units
                 for one in users[agent].values()
-                if one.unasked_at is not None and one.unasked_at >= decision.at - behind
+                if one.unasked is not None
+                and one.unasked.recorded_time >= decision.at - behind
+                and not heard.of(one.unasked, decision.number)
             )
             if load - unknown > allowed:
                 check.problems.append(f"{envelope.id}: {agent} has {load} of {allowed}")
@@ -149,15 +188,25 @@ class DeskChecks:
         found = self.decisions.get(event.decision_id)
         return found if found is not None and found.agent == event.agent else None
 
-    def _capacity_at(self, agent: str, when: datetime) -> int:
-        """The capacity by which routing decided. When it was changed in the same instant, the
-        greater one."""
-        last = 0
-        for at, capacity in self.capacities[agent]:
-            if at > when:
-                break
-            last = max(last, capacity) if at == when else capacity
-        return last
+    def _heard(self) -> Heard:
+        places = {envelope.id: _place(envelope) for envelope in self._changes}
+        heard = Heard()
+        for number, cause in enumerate(self._causes, start=1):
+            if cause in places:
+                heard.note(*places[cause], number)
+        return heard
+
+    def _capacity(self, agent: str, since: datetime, until: datetime) -> int:
+        """The greatest capacity that the agent had in this time: intake may carry out a later
+        decision, made after the capacity was raised, before an earlier one."""
+        known = self.capacities[agent]
+        before = [capacity for at, capacity in known if at < since]
+        meanwhile = [capacity for at, capacity in known if since <= at <= until]
+        return max([*before[-1:], *meanwhile], default=0)
+
+
+def _place(envelope: EventEnvelope) -> tuple[int, int]:
+    return partition_of(envelope.stream_id.encode(), PARTS), envelope.position
 
 
 def _created(held: Held, event: TicketCreated) -> None:

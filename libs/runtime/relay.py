@@ -325,7 +325,7 @@ class Relay:
             if message.topic not in counts:
                 partitions = await producer.partitions_for(message.topic)
                 counts[message.topic] = len(partitions)
-            partition = _partition(message.key, counts[message.topic])
+            partition = partition_of(message.key, counts[message.topic])
             place = (message.topic, partition)
             batch = building.get(place)
             if batch is None or not _append(batch, message):
@@ -422,7 +422,7 @@ def _append(batch: Any, message: Message) -> bool:
 
 
 @lru_cache(maxsize=50_000)
-def _partition(key: bytes | None, count: int) -> int:
+def partition_of(key: bytes | None, count: int) -> int:
     """As Kafka's own default partitioner, so that every client finds a key in the same place."""
     if key is None:
         return 0

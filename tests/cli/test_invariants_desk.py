@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+import pytest
+
+from cli.invariants import Effects, check_effects, note_effects
 from cli.invariants_desk import DeskChecks
 from libs.events import Event, Status
-from libs.events.agent import AgentRegistered
+from libs.events.agent import AgentCapacityChanged, AgentRegistered
 from libs.events.routing import TicketRouted
 from libs.events.sla import SlaBreached
 from libs.events.ticket import Assigned, StatusChanged, Unassigned
@@ -22,13 +26,20 @@ class Story:
     def __init__(self) -> None:
         self.checks = DeskChecks()
         self._number = count(1)
-        self._late: list[tuple[str, Event, datetime]] = []
+        self._late: list[tuple[str, Event, datetime, str]] = []
         self._at = START
+        self.last = ""
+        """The id of the last event."""
 
     def tell(self, stream: str, *events: Event) -> None:
         for event in events:
             self._at += timedelta(seconds=1)
-            self.checks.take(envelope(stream, next(self._number), event, self._at))
+            made = envelope(stream, next(self._number), event, self._at)
+            self.last = made.id
+            self.checks.take(made)
+
+    def later(self, seconds: int) -> None:
+        self._at += timedelta(seconds=seconds)
 
     def routed(self, ticket: str, agent: str) -> None:
         self.assigned(ticket, agent, self.decided(ticket, agent))
@@ -36,7 +47,7 @@ class Story:
     def assigned(self, ticket: str, agent: str, decision: str) -> None:
         self.tell(ticket, Assigned(agent=agent, decision_id=decision))
 
-    def decided(self, ticket: str, agent: str) -> str:
+    def decided(self, ticket: str, agent: str, cause: str = "") -> str:
         """What intake has not heard of yet."""
         decision = f"decision {next(self._number)}"
         record = TicketRouted(
@@ -47,12 +58,12 @@ class Story:
             trigger="ticket_created",
             rule_version="1",
         )
-        self._late.append((f"decision:{ticket}", record, self._at))
+        self._late.append((f"decision:{ticket}", record, self._at, cause))
         return decision
 
     def problems(self) -> list[str]:
-        for stream, record, at in self._late:
-            self.checks.take(envelope(stream, next(self._number), record, at))
+        for stream, record, at, cause in self._late:
+            self.checks.take(envelope(stream, next(self._number), record, at, cause=cause))
         return self.checks.capacity().problems
 
 
@@ -117,6 +128,43 @@ def test_what_came_back_long_ago_is_no_excuse() -> None:
     told.routed(T2, "ana")
     [problem] = told.problems()
     assert "ana has 2 of 1" in problem
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_routing_had_heard_of_is_no_excuse_however_late_it_was_once(*, heard: bool) -> None:
+    told = story()
+    told.tell(T3, Assigned(agent="luis"))  # routing is away, and hears of it late
+    late = told.last
+    told.tell(T1, Assigned(agent="ana"))
+    told.tell(T1, StatusChanged(status=Status.OPEN, previous=Status.NEW))
+    came_back = told.last
+    told.later(seconds=3_600)
+    told.decided(T3, "luis", late)
+    told.assigned(T2, "ana", told.decided(T2, "ana", came_back if heard else ""))
+    assert len(told.problems()) == heard
+
+
+def test_what_is_decided_before_more_capacity_and_done_after_it_is_judged_by_that() -> None:
+    told = story()
+    first = told.decided(T1, "ana")
+    told.tell("agent:ana", AgentCapacityChanged(capacity=2, previous=1))
+    told.routed(T2, "ana")
+    told.assigned(T1, "ana", first)
+    assert told.problems() == []
+
+
+def test_a_ticket_that_routing_gives_away_though_somebody_has_it_is_found() -> None:
+    effects = Effects()
+    given = Assigned(agent="ana", decision_id="d1")
+    events = (created(1), given, Assigned(agent="luis"), Assigned(agent="ana", decision_id="d2"))
+    for sequence, event in enumerate(events, start=1):
+        note_effects(effects, envelope(T1, sequence, event, START))
+    [problem] = check_effects(effects, Counter()).problems
+    assert f"{T1}:4" in problem
+    again = (Unassigned(previous_agent="ana"), Assigned(agent="luis", decision_id="d3"))
+    for sequence, event in enumerate(again, start=5):
+        note_effects(effects, envelope(T1, sequence, event, START))
+    assert len(effects.taken_over) == 1
 
 
 def test_a_breach_before_its_time_is_found() -> None:
