@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from libs.events.topics import TICKETS_EVENTS
 from libs.runtime.database import Database
+from libs.runtime.logs import get_logger
 from libs.runtime.outbox import Outgoing
 from libs.runtime.service import Service
 from libs.runtime.store import ServiceStore
@@ -15,9 +16,12 @@ from services.sla.config import SlaSettings
 from services.sla.handlers import TOPICS, TicketEvents
 from services.sla.metrics import SlaMetrics
 from services.sla.reckoning import Reckoning
-from services.sla.store import Books, metadata, seed
+from services.sla.store import Books, lock_definitions, metadata, seed
 from services.sla.timers.gauges import COUNT_INTERVAL_S, DUE_INTERVAL_S, TimerGauges
+from services.sla.timers.remake import remake_timers
 from services.sla.timers.task import Timers
+
+log = get_logger(__name__)
 
 
 def build(settings: SlaSettings) -> Service:
@@ -56,6 +60,10 @@ def build(settings: SlaSettings) -> Service:
 
 def _seed(store: ServiceStore) -> None:
     def start(connection: Connection, outgoing: Outgoing) -> None:
+        lock_definitions(connection)  # one process at a time
+        made = remake_timers(connection)
+        if made is not None:
+            log.warning("sla_timers_made_anew", timers=made)
         seed(connection)
         announce_calendars(connection, outgoing, store.outbox)
 
