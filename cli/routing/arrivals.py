@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from cli.output import UsageError
 from libs.events import EventEnvelope
 from libs.events import ticket as t
 from libs.events.base import Channel, Priority, Text, Tier, Word
-from services.routing.api.bodies import AgentBody
+from services.routing.api.bodies import AgentBody, When
 from services.routing.domain import agent as agents
 from services.routing.domain import work as works
 from services.routing.domain.agent import Agent
+from services.routing.domain.agent_checks import FIRST, LAST
 from services.routing.domain.instants import EPOCH
 from services.routing.domain.simulation import Arrival
 from services.routing.domain.work import WORKING, Work
@@ -33,13 +34,19 @@ HANDLE_S_MAX: Final = 1_000_000_000
 STREAM: Final = "agent:"
 
 
+def _in_our_time(at: datetime) -> datetime:
+    if not FIRST <= at < LAST:
+        raise ValueError(f"must lie between the years {FIRST.year} and {LAST.year}")
+    return at
+
+
 class Line(BaseModel):
     """One line of a file of arrivals."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Word
-    at: AwareDatetime
+    at: Annotated[When, AfterValidator(_in_our_time)]
     handle_s: Annotated[float, Field(gt=0, le=HANDLE_S_MAX, allow_inf_nan=False)] | None = None
     priority: Priority = Priority.MEDIUM
     category: Word | None = None
@@ -101,7 +108,7 @@ def read_file(file: Path) -> list[Came]:
             continue
         if line.id in found:
             problems.append(f"line {number}: id: {line.id!r} was there already")
-        found[line.id] = Came(line.at.astimezone(UTC), line.work(number), line.handle_s)
+        found[line.id] = Came(line.at, line.work(number), line.handle_s)
     if problems:
         more = [f"and {len(problems) - PROBLEMS_MAX} more"] if len(problems) > PROBLEMS_MAX else []
         raise UsageError("\n".join([f"{file}:", *problems[:PROBLEMS_MAX], *more]))

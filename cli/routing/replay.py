@@ -197,8 +197,11 @@ def _window(came: Sequence[Came], asked: Asked) -> tuple[datetime, datetime]:
         raise CommandError("there are no arrivals at all")
     first, last = came[0].at.astimezone(own), came[-1].at.astimezone(own)
     start = day or since or datetime.combine(first.date(), time())
-    end = (day + DAY) if day else until or datetime.combine(last.date() + DAY, time())
-    start, end = (when.replace(tzinfo=own).astimezone(UTC) for when in (start, end))
+    try:
+        end = (day + DAY) if day else until or datetime.combine(last.date() + DAY, time())
+        start, end = (when.replace(tzinfo=own).astimezone(UTC) for when in (start, end))
+    except OverflowError:
+        raise UsageError("--day, --from and --to must lie within the calendar") from None
     if start >= end:
         raise UsageError("--from must be before --to")
     return start, end

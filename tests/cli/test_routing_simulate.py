@@ -107,6 +107,8 @@ def test_rules_are_read_and_the_zone_counts(run: Simulate, tmp_path: Path) -> No
         (("--events", "day.jsonl"), USAGE, "name a roster"),
         ((*BOTH, "--day", "2026-03-02", "--to", "2026-03-03"), USAGE, "give --day, or"),
         ((*BOTH, "--from", "2026-03-03", "--to", "2026-03-02"), USAGE, "must be before"),
+        ((*BOTH, "--day", "9999-12-31"), USAGE, "within the calendar"),
+        ((*BOTH, "--from", "0001-01-01", "--zone", "Asia/Tokyo"), USAGE, "within the calendar"),
         ((*BOTH, "--zone", "Mars/North"), USAGE, "name one such as Europe/Madrid"),
         ((*BOTH, "--declined", "0.7", "--missed", "0.7"), USAGE, "more than 1"),
         ((*BOTH, "--day", "2026-04-01"), FAILED, "no ticket came between"),
@@ -129,11 +131,17 @@ def test_every_wrong_line_is_named(run: Simulate, tmp_path: Path) -> None:
         '{"id": "a", "at": "2026-03-02T09:00:00Z"}',
         '{"id": "b", "at": "2026-03-02T09:00:00", "handle_s": -1}',
         '{"id": "c", "at": "2026-03-02T09:00:00Z", "prio": "high"}',
+        '{"id": "d", "at": "9999-12-31T23:59:59-12:00"}',
+        '{"id": "e", "at": "0001-01-01T00:00:00Z"}',
+        '{"id": "f", "at": 1772442000}',
     ]
     (tmp_path / "bad.jsonl").write_text("\n".join(lines), "utf-8")
     result = run("--events", "bad.jsonl", "--agents", "staff.yaml")
     assert result.exit_code == USAGE
-    for expected in ("line 2: id: 'a'", "line 3: at:", "line 3: handle_s:", "line 4: prio:"):
+    for expected in (
+        *("line 2: id: 'a'", "line 3: at:", "line 3: handle_s:", "line 4: prio:"),
+        *("line 5: at:", "line 6: at:", "line 7: at:"),
+    ):
         assert expected in result.stderr
 
 

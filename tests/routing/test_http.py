@@ -220,6 +220,8 @@ async def test_answers_are_true_of_the_instant_at_which_they_are_asked_for(
         {"out_of_office": [LEAVE | {"end": LEAVE["start"]}]},
         {"out_of_office": [LEAVE | {"start": "2026-03-02T08:00:00"}]},
         {"out_of_office": [LEAVE | {"until": "noon"}]},
+        {"out_of_office": [LEAVE | {"end": 4_000_000_000}]},
+        {"out_of_office": [LEAVE | {"end": "4000000000"}]},
         {"out_of_office": [LEAVE | {"end": "9999-12-31T23:59:59-12:00"}]},
         {"out_of_office": [LEAVE | {"start": "0001-01-01T00:00:00+14:00"}]},
         {"email": "ana@example.com\nBcc: bo@example.com"},

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.events import agent as values
 from libs.events.agent import ClockTime, Presence, Weekday
@@ -22,6 +22,19 @@ Limits = Annotated[
     Field(description="most tickets of a channel held at once; the capacity counts besides"),
 ]
 Tiers = Annotated[tuple[Tier, ...], Field(max_length=3)]
+
+
+def _no_number(value: Any) -> Any:
+    """A bare number would be taken for seconds since 1970, or for milliseconds when it is large."""
+    if isinstance(value, int | float) or (
+        isinstance(value, str) and value.strip(" +-.0123456789") == ""
+    ):
+        raise ValueError("give an instant with its offset, such as 2026-03-02T09:00:00Z")
+    return value
+
+
+When = Annotated[Instant, BeforeValidator(_no_number)]
+"""An instant as people write it: RFC 3339, with its offset."""
 
 
 class Body(BaseModel):
@@ -53,8 +66,8 @@ class WorkingHours(Body):
 class OutOfOffice(Body):
     """From `start` until `end`, with their offsets (2026-08-03T08:00:00+02:00)."""
 
-    start: Instant
-    end: Instant
+    start: When
+    end: When
     note: Line | None = None
 
     def value(self) -> values.OutOfOffice:
