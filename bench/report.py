@@ -68,11 +68,15 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 def write_table(page: Path, results: Path, names: Sequence[str]) -> None:
     """Put the table of the latest results between the marks of `page`. Raises ValueError."""
-    text = page.read_text("utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{page} must hold these two lines once: {BEGIN} and {END}")
     files = [results / f"{name}.json" for name in names]
     found = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}", "utf-8")
+    write_between(page, BEGIN, END, table(found))
+
+
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of `page`. Raises ValueError when it has not both once."""
+    before = page.read_text("utf-8")
+    if before.count(begin) != 1 or before.count(end) != 1:
+        raise ValueError(f"{page} must hold these two lines once: {begin} and {end}")
+    head, _, rest = before.partition(begin)
+    page.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}", "utf-8")
