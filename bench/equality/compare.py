@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
-from bench.equality.plain.answers import Answer
+from bench.equality.plain.answers import Answer, Question
 from bench.equality.plain.buckets import Key
+from bench.equality.plain.measures import Measure
 
 EXAMPLES_MAX: Final = 20
 SECOND_US: Final = 1_000_000
@@ -86,9 +87,10 @@ def compare_facts(tally: Tally, ours: Iterable[Fact], wanted: Iterable[Fact]) ->
             tally.differs(f"{ticket}: {one.get(ticket)}, not {two.get(ticket)}")
 
 
-def facts_of(measure: Any, *, business: bool = False) -> list[Fact]:
-    """The facts of a measure of the file."""
+def facts_of(measure: Measure, question: Question, *, business: bool = False) -> list[Fact]:
+    """The facts of a measure of the file, in the period of the question."""
     frame = measure.facts
+    frame = frame[(frame["at"] >= question.start) & (frame["at"] < question.end)]
     if measure.kind == "count":
         values: list[int | None] = [None] * len(frame)
     else:

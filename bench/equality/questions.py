@@ -62,39 +62,39 @@ def _expected(plain: Plain, name: str, question: Question) -> Answer:
 def questions(plain: Plain) -> Iterator[Asked]:
     names = tuple(plain.measures)
     for zone in ZONES:
-        whole = _whole(plain, zone)
-        yield from _about(plain, names, whole)
-        yield from _about(plain, BUSINESS, replace(whole, business=True))
-        monthly = replace(whole, granularity="month")
+        every = whole(plain, zone)
+        yield from _about(plain, names, every)
+        yield from _about(plain, BUSINESS, replace(every, business=True))
+        monthly = replace(every, granularity="month")
         yield from _about(plain, names, monthly)
         yield from _about(plain, BUSINESS, replace(monthly, business=True))
-        yield from _about(plain, names, replace(whole, granularity="day"), few=True)
-        for window in _windows(whole):
+        yield from _about(plain, names, replace(every, granularity="day"), few=True)
+        for window in _windows(every):
             yield Asked(HOURLY, window, ("count",))
-        yield from _levels(plain, whole)
-    yield from _by_dimensions(plain, names, _whole(plain, ZONES[1]))
+        yield from _levels(plain, every)
+    yield from _by_dimensions(plain, names, whole(plain, ZONES[1]))
 
 
-def _by_dimensions(plain: Plain, names: Sequence[str], whole: Question) -> Iterator[Asked]:
+def _by_dimensions(plain: Plain, names: Sequence[str], every: Question) -> Iterator[Asked]:
     tickets = [name for name in names if name not in CLOCKS]
     for dimension in OF_TICKET:
-        yield from _about(plain, names, replace(whole, by=(dimension,)))
-        yield from _about(plain, BUSINESS, replace(whole, by=(dimension,), business=True))
+        yield from _about(plain, names, replace(every, by=(dimension,)))
+        yield from _about(plain, BUSINESS, replace(every, by=(dimension,), business=True))
     for dimension in HOLDER:
-        yield from _about(plain, tickets, replace(whole, by=(dimension,)))
+        yield from _about(plain, tickets, replace(every, by=(dimension,)))
     for zone in ZONES:
         for dimension in OF_INSTANT:
-            yield from _about(plain, names, replace(whole, zone=zone, by=(dimension,)), few=True)
-    yield from _about(plain, tickets, replace(whole, by=("channel", "priority")), few=True)
-    yield from _about(plain, CLOCKS, replace(whole, by=("sla_metric", "priority")), few=True)
-    yield from _about(plain, names, replace(whole, granularity="month", by=("priority",)), few=True)
+            yield from _about(plain, names, replace(every, zone=zone, by=(dimension,)), few=True)
+    yield from _about(plain, tickets, replace(every, by=("channel", "priority")), few=True)
+    yield from _about(plain, CLOCKS, replace(every, by=("sla_metric", "priority")), few=True)
+    yield from _about(plain, names, replace(every, granularity="month", by=("priority",)), few=True)
 
 
-def _levels(plain: Plain, whole: Question) -> Iterator[Asked]:
-    daily = replace(whole, granularity="day")
+def _levels(plain: Plain, every: Question) -> Iterator[Asked]:
+    daily = replace(every, granularity="day")
     yield Asked(LEVELS, daily, ("count",))
     yield Asked(LEVELS, replace(daily, by=("priority",)), ("count",))
-    monthly = replace(whole, granularity="month")
+    monthly = replace(every, granularity="month")
     for by in ("group", "agent", "category", "status"):
         yield Asked(LEVELS, replace(monthly, by=(by,)), ("count",))
     for start, end in _halves(daily):
@@ -117,18 +117,18 @@ def _about(
             yield Asked(tuple(own[at : at + AT_ONCE]), question, wanted)
 
 
-def _whole(plain: Plain, zone: str) -> Question:
+def whole(plain: Plain, zone: str) -> Question:
     """From the month of the first ticket to that of the last change."""
     edges = periods(plain.first, plain.until, zone, "month")
     return Question(edges[0], edges[-1], zone)
 
 
-def _windows(whole: Question) -> Iterator[Question]:
-    edges = _edges(replace(whole, granularity="day"))
+def _windows(every: Question) -> Iterator[Question]:
+    edges = _edges(replace(every, granularity="day"))
     step = HOURS_MAX // 25
     for at in range(0, len(edges) - 1, step):
         end = edges[min(at + step, len(edges) - 1)]
-        yield replace(whole, start=edges[at], end=end, granularity="hour")
+        yield replace(every, start=edges[at], end=end, granularity="hour")
 
 
 def _halves(daily: Question) -> Iterator[tuple[int, int]]:
