@@ -28,7 +28,7 @@ from cli.output import (
 from libs.events import topics
 
 app = typer.Typer(
-    help="Events and tickets as Parquet files; check an export.",
+    help="Events, tickets and facts as Parquet files; check an export.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -93,6 +93,59 @@ def parquet(
 
 
 @app.command()
+def facts(
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to; DATA-DIR/export without it.", file_okay=False),
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: JsonFlag = False,
+) -> None:
+    """Export reporting's fact tables as Parquet, a folder per table and day, all of one state.
+
+    Needs reporting's database, not Kafka; the service may run meanwhile. Run it again to write the days that
+    have changed.
+    """
+    from cli.export.facts import export_facts
+    from cli.system import database_url
+    from libs.runtime.errors import Transient
+
+    folder = to or data_dir / FOLDER
+    try:
+        with progress("exporting facts") as tick:
+            report = export_facts(database_url("reporting", data_dir), folder, tick)
+    except (OSError, Transient) as error:
+        reason = error.detail if isinstance(error, Transient) else str(error)
+        raise CommandError(
+            f"the facts cannot be exported to {folder}: {reason}. What was there is kept: mend it and "
+            "run again"
+        ) from None
+    manifest = report.manifest
+    rows: dict[str, int] = {}
+    for part in manifest.files:
+        rows[part.table] = rows.get(part.table, 0) + part.rows
+    if json:
+        print_json(
+            {
+                "folder": folder,
+                "revision": manifest.revision,
+                "recorded_time": manifest.recorded_time,
+                "rows": rows,
+                "files": len(manifest.files),
+                "written": report.days,
+                "removed": report.removed,
+            }
+        )
+        return
+    print_table(("table", "#rows"), [(name, f"{count:,}") for name, count in rows.items()])
+    say(
+        f"{report.days:,} files written, {report.removed:,} removed; {folder} holds the facts up to "
+        f"{manifest.recorded_time or 'nothing'} in {len(manifest.files):,} files"
+    )
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The export.", file_okay=False)],
     *,
@@ -129,6 +182,7 @@ def verify(
                 ("files", f"{verdict.files:,}"),
                 ("events", f"{verdict.events:,}"),
                 ("tickets", f"{verdict.tickets:,}"),
+                ("rows of facts", f"{verdict.facts:,}" if verdict.facts else None),
                 ("compared with the topics", None if compared is None else f"{compared:,} events"),
             ]
         )

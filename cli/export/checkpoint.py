@@ -119,7 +119,7 @@ class Checkpoint:
         self.folder = folder
         home = folder / PROGRESS
         home.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(home / "lock", folder)
+        self._lock = hold(home / "lock", folder)
         self._database = Database(f"sqlite:///{home / 'progress.sqlite3'}", pool_size=1)
         try:
             self._database.create(METADATA)
@@ -299,7 +299,8 @@ def _fold_rules() -> str:
     return sha256(Path(fold.__code__.co_filename).read_bytes()).hexdigest()
 
 
-def _lock(path: Path, folder: Path) -> IO[str]:
+def hold(path: Path, folder: Path) -> IO[str]:
+    """The lock of an export, until it is closed. Raises CommandError when another process has it."""
     file = path.open("w", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cli.export.facts import FactsManifest, facts_in
 from cli.export.layout import Manifest, Part, Place, parts_in, sha256_of
 from cli.export.run import marker_of
 from cli.export.spool import Day
@@ -35,6 +36,7 @@ class Verdict:
     files: int = 0
     events: int = 0
     tickets: int = 0
+    facts: int = 0
     compared: int | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -78,6 +80,7 @@ def verify_files(folder: Path, progress: Ticker) -> Verdict:
         verdict.wrong(f"{path} is not in the manifest: an export was interrupted; run it again")
     _check_counts(manifest, verdict)
     _check_tickets(folder, manifest, verdict)
+    _check_facts(folder, verdict)
     return verdict
 
 
@@ -104,6 +107,24 @@ def _check_part(folder: Path, part: Part, verdict: Verdict, ids: Ids) -> None:
     said = (part.rows, part.first_position, part.last_position, part.content)
     if (rows, first, last, str(content)) != said:
         verdict.wrong(f"{part.path} does not hold what the manifest says")
+
+
+def _check_facts(folder: Path, verdict: Verdict) -> None:
+    manifest = FactsManifest.read(folder)
+    if manifest is None:
+        return
+    for part in manifest.files:
+        path = folder / part.path
+        if _changed(path, part.bytes, part.sha256, part.path, verdict):
+            continue
+        with pq.ParquetFile(path) as file:
+            rows = file.metadata.num_rows
+        verdict.files += 1
+        verdict.facts += rows
+        if rows != part.rows:
+            verdict.wrong(f"{part.path} does not hold what the manifest says")
+    for name in set(facts_in(folder)) - {part.path for part in manifest.files}:
+        verdict.wrong(f"{name} is not in the manifest: an export was interrupted; run it again")
 
 
 def _changed(path: Path, size: int, sha256: str, name: str, verdict: Verdict) -> bool:
