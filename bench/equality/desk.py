@@ -74,7 +74,9 @@ async def imported(
 
     `arguments`: of `bitacora import`. Raises RuntimeError, TimeoutError.
     """
-    options = Options(data_dir=directory, port_base=0)
+    # Else only the verdicts of imported clocks are published, not when they start and go on.
+    edges = {"BITACORA_SLA_PUBLISH_IMPORTED_EDGES": "true"}
+    options = Options(data_dir=directory, port_base=0, environment=edges)
     tell("the policy is put in force")
     await _state_policy(options, tell)
     async with running(options, tell) as system, httpx.AsyncClient(timeout=300) as http:

@@ -280,7 +280,7 @@ class _Run:
             f"SELECT * FROM {self._from(table)} WHERE day IN ({wanted})"  # noqa: S608 - numbers
             f"{' OR day IS NULL' if NO_DAY in days else ''} ORDER BY day, {ORDERS[table]}"
         )
-        reader: Any = self._cursor.execute(query).to_arrow_reader(READ_ROWS)
+        reader: Any = self._cursor.sql(query).to_arrow_reader(READ_ROWS)
         schema = _exported(reader.schema)
         current: str | None = None
         writer: Any = None

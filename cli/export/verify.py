@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cli.export.facts import FactsManifest, facts_in
-from cli.export.layout import Manifest, Part, Place, parts_in, sha256_of
+from cli.export.layout import MANIFEST, Manifest, Part, Place, parts_in, sha256_of
 from cli.export.run import marker_of
 from cli.export.spool import Day
 from cli.export.streams import Content, Streams, what_is_wrong
@@ -65,11 +65,16 @@ class Ids:
 
 
 def verify_files(folder: Path, progress: Ticker) -> Verdict:
-    """Check every file against the manifest, and that every event is there once.
+    """Check every file against the manifests, and that every event is there once.
 
-    Raises what `Manifest.read` raises, and OSError.
+    Raises what `Manifest.read` raises (but not when there are only facts), and OSError.
     """
-    manifest, verdict, ids = Manifest.read(folder), Verdict(), Ids()
+    verdict, facts = Verdict(), FactsManifest.read(folder)
+    if facts is not None:
+        _check_facts(folder, facts, verdict)
+        if not (folder / MANIFEST).exists():
+            return verdict
+    manifest, ids = Manifest.read(folder), Ids()
     total = sum(part.rows for part in manifest.files)
     for part in manifest.files:
         _check_part(folder, part, verdict, ids)
@@ -80,7 +85,6 @@ def verify_files(folder: Path, progress: Ticker) -> Verdict:
         verdict.wrong(f"{path} is not in the manifest: an export was interrupted; run it again")
     _check_counts(manifest, verdict)
     _check_tickets(folder, manifest, verdict)
-    _check_facts(folder, verdict)
     return verdict
 
 
@@ -109,10 +113,7 @@ def _check_part(folder: Path, part: Part, verdict: Verdict, ids: Ids) -> None:
         verdict.wrong(f"{part.path} does not hold what the manifest says")
 
 
-def _check_facts(folder: Path, verdict: Verdict) -> None:
-    manifest = FactsManifest.read(folder)
-    if manifest is None:
-        return
+def _check_facts(folder: Path, manifest: FactsManifest, verdict: Verdict) -> None:
     for part in manifest.files:
         path = folder / part.path
         if _changed(path, part.bytes, part.sha256, part.path, verdict):
