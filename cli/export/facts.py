@@ -3,7 +3,7 @@
 ::
 
     DIR/facts/manifest.json                                what is there, of which state
-    DIR/facts/table=activities/day=2026-03-02/part-000007.parquet
+    DIR/facts/activities/day=2026-03-02/part-000007.parquet
 
 The export keeps a copy of the fact tables of its own below `.progress`, which follows reporting's
 histories as the service's own one does. A run writes the days that have changed under a new number,
@@ -154,7 +154,7 @@ def export_facts(database_url: str, folder: Path, progress: Ticker) -> FactsRepo
 
 def facts_in(folder: Path) -> Iterator[str]:
     """The files that have the name of a part of the facts, relative to the folder."""
-    for path in sorted((folder / FACTS).glob("table=*/day=*/part-*.parquet")):
+    for path in sorted((folder / FACTS).glob("*/day=*/part-*.parquet")):
         yield path.relative_to(folder).as_posix()
 
 
@@ -263,7 +263,7 @@ class _Run:
         for table in INSTANTS:
             days = [day for name, day in keys if name == table]
             for day, new in self._files(table, days):
-                path = f"{FACTS}/table={table}/day={day}/part-{number:06d}.parquet"
+                path = f"{FACTS}/{table}/day={day}/part-{number:06d}.parquet"
                 rows, content = now[table, day]
                 size = new.stat().st_size
                 made[new] = FactsPart(path, table, day, rows, content, size, sha256_of(new))
@@ -320,7 +320,7 @@ def _exported(schema: pa.Schema) -> pa.Schema:
         if base == one.name:
             fields.append(one)
         else:
-            name = base if base == "at" else f"{base}_at"
+            name = "verdict_at" if base == "at" else f"{base}_at"  # `at` is a word of SQL
             fields.append(pa.field(name, pa.timestamp("us", tz="UTC")))
     return pa.schema(fields)
 
