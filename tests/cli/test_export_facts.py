@@ -46,7 +46,7 @@ def run(store: ServiceStore, folder: Path) -> tuple[int, int]:
 
 def in_files(folder: Path) -> dict[str, Counter[tuple[Any, ...]]]:
     """Every row of every table, with instants as microseconds again and the day from its path."""
-    found = {}
+    found: dict[str, Counter[tuple[Any, ...]]] = {}
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for table in INSTANTS:

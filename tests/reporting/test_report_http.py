@@ -389,3 +389,27 @@ def _drawn(operation: Any) -> Any:
             assert answer.json()["code"], answer.text
 
     return ask
+
+
+def test_without_a_calendar_there_is_no_business_time(tmp_path: Path) -> None:
+    """Neither a figure nor a fact behind it, and no error."""
+    drawn = Drawn(3, "2026-03-15T00:00", tickets=20).rows
+    rows = {
+        table: [{n: None if n.endswith("_b") else v for n, v in row.items()} for row in listed]
+        for table, listed in drawn.items()
+    }
+    facts = MadeFacts(rows)
+    with open_store(f"sqlite:///{tmp_path / 'r.sqlite3'}") as store:
+        desk = Desk(serve(store, facts), facts)
+        asked = {"metrics": "resolution_time", "aggregates": "count,sum,mean,p90", **MARCH}
+        cells = desk.get("/v1/report", **asked, time="business")["rows"][0]["cells"]
+        assert [(cell["value"], cell["facts"]) for cell in cells] == [
+            (0, 0),
+            (0, 0),
+            (None, 0),
+            (None, 0),
+        ]
+        del asked["aggregates"]
+        assert desk.get("/v1/report/facts", **asked, time="business")["total"] == 0
+        assert desk.get("/v1/report/facts", **asked)["total"] > 0
+    facts.close()

@@ -146,7 +146,7 @@ def _picked(
     sql = f"""SELECT ticket, {metric.at} AS moment, {_TIES[metric.source]} AS tie,
             {value} AS value{listed}
         FROM {relation(metric, span, f"{value} {where}")}
-        WHERE ({metric.when or "true"}) AND {inside}{where}"""
+        WHERE ({metric.when_in(checked.query.time)}) AND {inside}{where}"""
     return Picked(sql, values, tuple(details))
 
 

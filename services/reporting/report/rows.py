@@ -40,10 +40,10 @@ def statement(
     names = key_names(checked)
     picked = [*keys(checked, first, span)]
     for place, metric in enumerate(metrics):
-        picked.append(f"({metric.when or 'true'}) AS w{place}")
+        picked.append(f"({metric.when_in(checked.query.time)}) AS w{place}")
         if metric.value:
             picked.append(f"({metric.value_in(checked.query.time)}) AS x{place}")
-    where = " OR ".join(f"({metric.when or 'true'})" for metric in metrics)
+    where = " OR ".join(f"({metric.when_in(checked.query.time)})" for metric in metrics)
     filters = conditions(first, checked.filters, span, values)
     buckets = Buckets(span)
     bucket = "0" if buckets.one else buckets.bucket("moment", "c")

@@ -63,3 +63,10 @@ class Definition:
         if time == "business" and self.business:
             return self.value.removesuffix("_s") + "_b"
         return self.value
+
+    def when_in(self, time: Literal["calendar", "business"]) -> str:
+        """`when` in that kind of time: without a calendar nothing has a business time."""
+        when = self.when or "true"
+        if time == "business" and self.business:
+            return f"{when} AND {self.value_in(time)} IS NOT NULL"
+        return when
