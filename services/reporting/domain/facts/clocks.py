@@ -40,28 +40,31 @@ def fold_clocks(events: Sequence[HistoryRow], holder_at: Callable[[int], Holder]
     of a clock that runs or was cancelled, the one when that was last said. Never raises."""
     known: dict[tuple[str, int], Verdict] = {}
     latest: dict[str, int] = {}
-    said_us: dict[tuple[str, int], int] = {}
+    said: dict[tuple[str, int], tuple[HistoryRow, str | None]] = {}
     for event in events:
-        change = _CHANGES.get(d.present_name(event[1]))
-        read = None if change is None else d.reader_of(event[1])
-        made = None if read is None else read(event[5])
-        if change is None or made is None:
+        change, read = _KNOWN.get(event[1]) or _find(event[1])
+        made = read(event[5])
+        if made is None:
             continue
-        number = made.activation
+        metric, number, last = made.metric, made.activation, latest.get(made.metric, 0)
         if number is None:
-            number = latest.get(made.metric, 0) + (change is _started)
-            number = max(number, 1)
-        latest[made.metric] = max(latest.get(made.metric, 0), number)
-        key = (made.metric, number)
+            number = last + 1 if change is _started or not last else last
+        if number > last:
+            latest[metric] = number
+        key = (metric, number)
         clock = known.get(key)
         if clock is None:
-            clock = known[key] = Verdict(made.metric, number)
+            clock = known[key] = Verdict(metric, number)
         clock.policy, clock.policy_version = made.policy, made.policy_version
         clock.calendar = made.calendar
         change(clock, made)
-        said_us[key] = event[2] if made.at is None else instant_us(made.at)
+        said[key] = (event, made.at)
     for key, clock in known.items():
-        clock.holder = holder_at(said_us[key] if clock.at_us is None else clock.at_us)
+        at_us = clock.at_us
+        if at_us is None:
+            event, at = said[key]
+            at_us = event[2] if at is None else instant_us(at)
+        clock.holder = holder_at(at_us)
     return list(known.values())
 
 
@@ -124,3 +127,16 @@ _CHANGES: Final[dict[str, Callable[[Verdict, Any], None]]] = {
     sla.ClockSatisfied.TYPE: _satisfied,
     sla.ClockCancelled.TYPE: _cancelled,
 }
+
+_Change = tuple[Callable[[Verdict, Any], None], Callable[[str], Any]]
+_NOTHING: Final[_Change] = (_same, lambda _: None)
+_KNOWN: Final[dict[str, _Change]] = {}
+_KNOWN_MAX: Final = 1024
+
+
+def _find(name: str) -> _Change:
+    change, read = _CHANGES.get(d.present_name(name)), d.reader_of(name)
+    found = _NOTHING if change is None or read is None else (change, read)
+    if len(_KNOWN) < _KNOWN_MAX:
+        _KNOWN[name] = found
+    return found

@@ -167,10 +167,6 @@ SHAPES: Final[dict[str, type[Struct]]] = {
 _PLAIN: Final = frozenset((Presence, Capacity, Message))
 """What is read of them cannot be written in two ways."""
 
-_INSTANTS: Final[dict[type[Struct], tuple[str, ...]]] = {
-    Clock: ("at", "due"),
-    Rated: ("solved_at",),
-}
 _INSTANT_LENGTHS: Final = frozenset(
     (len("2026-01-01T00:00:00Z"), len("2026-01-01T00:00:00.000000Z"))
 )
@@ -195,7 +191,7 @@ def reader_of(name: str) -> Callable[[str], Any] | None:
     decode = Decoder(shape).decode
     if shape in _PLAIN:
         return _plain(decode, slow)
-    return _checked(decode, slow, _INSTANTS.get(shape, ()))
+    return _checked(decode, slow, _FINE.get(shape, _fine))
 
 
 def present_name(name: str) -> str:
@@ -225,37 +221,62 @@ def _plain(decode: Callable[[str], Any], slow: Callable[[str], Any]) -> Callable
 
 
 def _checked(
-    decode: Callable[[str], Any], slow: Callable[[str], Any], instants: tuple[str, ...]
+    decode: Callable[[str], Any], slow: Callable[[str], Any], fine: Callable[[Any], bool]
 ) -> Callable[[str], Any]:
     def read(data: str) -> Any:
         try:
             made = decode(data)
         except _UNREADABLE:
             return slow(data)
-        if not _trim(astuple(made)):
-            return slow(data)
-        for name in instants:
-            value = getattr(made, name)
-            if value is not None and (value[-1:] != "Z" or len(value) not in _INSTANT_LENGTHS):
-                return slow(data)
-        return made
+        return made if fine(made) else slow(data)
 
     return read
 
 
-def _trim(values: tuple[Any, ...]) -> bool:
+def _fine(made: Struct) -> bool:
     """Is every text in it without spaces at its ends, as the contract keeps words?"""
-    for value in values:
-        kind = type(value)
-        if kind is str:
-            if value.strip() != value:
-                return False
-        elif kind is tuple:
-            if value and not _trim(value):
-                return False
-        elif kind is Requester and not _trim((value.id, value.organization)):
-            return False
-    return True
+    return all(map(_trimmed, astuple(made)))
+
+
+def _trimmed(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return bool(value.strip() == value)
+    if kind is tuple:
+        return all(map(_trimmed, value))
+    return kind is not Requester or _fine(value)
+
+
+def _fine_holder(made: Assigned) -> bool:
+    group, agent = made.group, made.agent
+    return (group is None or group.strip() == group) and (agent is None or agent.strip() == agent)
+
+
+def _fine_status(made: StatusChanged) -> bool:
+    return made.substatus is None or made.substatus.strip() == made.substatus
+
+
+def _fine_clock(made: Clock) -> bool:
+    at, due = made.at, made.due
+    return (
+        made.policy.strip() == made.policy
+        and made.calendar.strip() == made.calendar
+        and (at is None or (len(at) in _INSTANT_LENGTHS and at[-1] == "Z"))
+        and (due is None or (len(due) in _INSTANT_LENGTHS and due[-1] == "Z"))
+    )
+
+
+def _fine_rating(made: Rated) -> bool:
+    at = made.solved_at
+    return at is None or (len(at) in _INSTANT_LENGTHS and at[-1] == "Z")
+
+
+_FINE: Final[dict[type[Struct], Callable[[Any], bool]]] = {
+    Assigned: _fine_holder,
+    StatusChanged: _fine_status,
+    Clock: _fine_clock,
+    Rated: _fine_rating,
+}
 
 
 def _through_the_contract(name: str, shape: type[Struct]) -> Callable[[str], Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from services.reporting.domain.facts.clocks import Verdict, fold_clocks
@@ -57,13 +58,16 @@ def facts_of_ticket(
     if s is None:
         return None
     s.intervals.append(Interval(s.group, s.agent, s.tier, s.status, s.start_us, None))
-    verdicts, last_recorded_us = [], max(event[3] for event in events)
+    verdicts, last_recorded_us = [], max(map(_recorded_us, events))
     if clock_events:
         verdicts = fold_clocks(clock_events, s.holder_at)
-        last_recorded_us = max(last_recorded_us, *(event[3] for event in clock_events))
+        last_recorded_us = max(last_recorded_us, *map(_recorded_us, clock_events))
     sla_sequence = clock_events[-1][0] if clock_events else 0
     row = _row(ticket_id, s, sla_sequence, last_recorded_us)
     return TicketFacts(row, s.activities, s.intervals, verdicts)
+
+
+_recorded_us: Final = itemgetter(3)
 
 
 def _row(
