@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -149,6 +149,7 @@ def _print_clock(
             for edge in clock["edges"]
             if edge["kind"] == "warning"
         ),
+        *(("  withdrawn", said) for said in _withdrawn(clock, events)),
     ]
     print_facts(facts)
     columns = ["  from", "until", "#counted", "#not counted", "why not", "events"]
@@ -170,6 +171,17 @@ def _print_clock(
                 f"not compared: {check['name']} (it was reckoned by time zones {clock['tzdata']},"
                 " or an event came after its timer)"
             )
+
+
+def _withdrawn(clock: Mapping[str, Any], events: Mapping[str, EventEnvelope]) -> Iterator[str]:
+    """Breaches that were taken back, and why."""
+    stated = ""
+    for edge in clock["edges"]:
+        if edge["kind"] in {"breached", "missed"}:
+            stated = edge["at"]
+        elif edge["kind"] == "withdrawn":
+            cause = _event(edge["cause"], events)
+            yield f"the breach of {stated}: {cause}, dated {edge['at']}, came after its timer"
 
 
 def _terms(

@@ -15,14 +15,18 @@ from typer.testing import CliRunner, Result
 from cli.desk import Desk
 from cli.main import app
 from cli.output import FAILED, OK, UNREACHABLE, USAGE
+from cli.sla.explain import _print
 from libs.runtime.localserver import free_port
+from libs.worktime.instants import to_us
 from services.intake.app import build as build_intake
 from services.intake.config import IntakeSettings
 from services.sla import store as s
 from services.sla.app import build as build_sla
 from services.sla.config import SlaSettings
+from services.sla.domain.proof_document import proofs
 from services.sla.handlers import TicketEvents
 from tests.cli.served import served
+from tests.sla.desk import Case, at, created, status
 
 Ask = Callable[..., Result]
 BODY = {
@@ -119,6 +123,22 @@ def test_the_log_says_the_same(house: House) -> None:
     assert shown.exit_code == FAILED
     differences = json.loads(shown.stdout)["from_log"]["differences"]
     assert {"running", "satisfied"} == {differences[0]["recorded"], differences[0]["replayed"]}
+
+
+def test_a_breach_that_was_taken_back_is_told_with_its_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = Case().on("10:00", created()).wait("14:10")
+    case.on("13:00", status("pending", "new")).on("13:30", status("open", "pending"))
+    case.wait("16:00")
+    assert case.ticket is not None
+    found = proofs("t", case.ticket, [], case.book, to_us(at("16:00")), "requester_wait")
+    _print(found, {})
+    shown, told = capsys.readouterr()
+    assert "the breach of 2026-06-01T14:00:00Z: event 2" in shown
+    assert "dated 2026-06-01T13:00:00Z, came after its timer" in shown
+    assert "breached      2026-06-01T14:30:00Z" in shown
+    assert "every sum and verdict holds" in told
 
 
 def test_what_cannot_be_explained(house: House, tmp_path: Path) -> None:
