@@ -17,7 +17,6 @@ from services.intake.handlers import Closer
 from services.intake.metrics import (
     LEDGER_INTERVAL_S,
     TICKETS_INTERVAL_S,
-    TICKETS_SHARE_MAX,
     IntakeMetrics,
     LedgerGauges,
 )
@@ -65,7 +64,5 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     service.background("closer", closer.run)
     gauges = LedgerGauges(metrics, store, books, tables)
     service.measure("ledger", gauges.ledger, interval_s=LEDGER_INTERVAL_S)
-    service.measure(
-        "tickets", gauges.tickets, interval_s=TICKETS_INTERVAL_S, share_max=TICKETS_SHARE_MAX
-    )
+    service.measure("tickets", gauges.tickets, interval_s=TICKETS_INTERVAL_S)
     return service, desk

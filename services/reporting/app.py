@@ -49,6 +49,6 @@ def build(settings: ReportingSettings) -> Service:
         from services.reporting.page.open import count_open
 
         # Last: the page takes every path that no route above has taken.
-        mount(service.http, store, snapshots, floors, interval_s=settings.page_interval_s)
+        mount(service.http, store, reports, floors, interval_s=settings.page_interval_s)
         metrics.open_pages.set_function(count_open)
     return service

@@ -16,6 +16,8 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from services.reporting.domain.dimensions import DIMENSIONS
+from services.reporting.domain.metrics import METRICS
 from services.reporting.page import i18n
 
 PAGE: Final = Path(i18n.__file__).parent
@@ -36,6 +38,12 @@ def texts() -> Catalog:
     found = Catalog()
     for _, _, message, comments, context in extract_from_dir(PAGE, METHODS, OPTIONS):
         found.add(message, context=context, auto_comments=comments)
+    for metric in METRICS.values():
+        for text in (metric.title, metric.formula, metric.edges):
+            if text:
+                found.add(text, context=f"metric {metric.name}")
+    for dimension in DIMENSIONS.values():
+        found.add(dimension.title)
     return found
 
 

@@ -77,7 +77,7 @@ def serving(directory: Path, events: list[Any]) -> Iterator[Served]:
 
 
 def wait_for(url: str) -> None:
-    deadline_s = monotonic_s() + 30
+    deadline_s = monotonic_s() + 90
     while True:
         try:
             httpx.get(url).raise_for_status()

@@ -1,4 +1,4 @@
-"""The page at `/`: NiceGUI mounted on the service's own HTTP app. Nothing is loaded from outside."""
+"""The pages: NiceGUI mounted on the service's own HTTP app. Nothing is loaded from outside."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from nicegui import ui
 from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
-from services.reporting.page.overview import overview
+from services.reporting.page.agents import AGENTS
+from services.reporting.page.board import Place, dashboard
+from services.reporting.page.channels import CHANNELS
+from services.reporting.page.desk import Desk
+from services.reporting.page.facts_page import facts_page
+from services.reporting.page.incidents import INCIDENTS
+from services.reporting.page.overview import OVERVIEW
 from services.reporting.page.routing import routing_page
+from services.reporting.page.satisfaction import SATISFACTION
+from services.reporting.page.sla import SLA
+from services.reporting.page.team import TEAM
 from services.reporting.page.ticket import ticket_page
 from services.reporting.page.tickets import tickets_page
-from services.reporting.snapshot import Floors, Snapshots
+from services.reporting.report.service import Reports
+from services.reporting.snapshot import Floors
 
+DASHBOARDS: Final = (OVERVIEW, TEAM, AGENTS, CHANNELS, SLA, SATISFACTION, INCIDENTS)
 ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect x="4" y="2" width="17"'
     ' height="20" rx="3" fill="#1d5fd0"/><path d="M2 6h4M2 12h4M2 18h4" stroke="#14a38b"'
@@ -25,24 +36,27 @@ ICON: Final = (
 def mount(
     app: FastAPI,
     store: ServiceStore,
-    snapshots: Snapshots,
+    reports: Reports,
     floors: Floors,
     *,
     interval_s: float,
 ) -> None:
     """Add the pages to `app`, after all its other routes. Once per process: NiceGUI is global."""
+    desk = Desk(store, reports, interval_s)
+    for place in DASHBOARDS:
+        _add(desk, place)
 
-    @ui.page("/")
-    async def _overview(request: Request) -> None:
-        await overview(request, snapshots, interval_s=interval_s)
-
-    @ui.page("/tickets")
-    async def _tickets(request: Request) -> None:
-        await tickets_page(request, store, interval_s=interval_s)
+    @ui.page("/facts")
+    async def _facts(request: Request) -> None:
+        await facts_page(request, desk)
 
     @ui.page("/routing")
     async def _routing(request: Request) -> None:
         await routing_page(request, floors, store.clock, interval_s=interval_s)
+
+    @ui.page("/tickets")
+    async def _tickets(request: Request) -> None:
+        await tickets_page(request, store, interval_s=interval_s)
 
     @ui.page("/tickets/{ticket_id}")
     async def _ticket(request: Request, ticket_id: str) -> None:
@@ -58,3 +72,9 @@ def mount(
         binding_refresh_interval=None,
         show_welcome_message=False,
     )
+
+
+def _add(desk: Desk, place: Place) -> None:
+    @ui.page(place.path)
+    async def _page(request: Request) -> None:
+        await dashboard(request, desk, place)

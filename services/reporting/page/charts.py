@@ -1,103 +1,243 @@
-"""Chart options for ECharts. Text and grid colours come from the style sheet (SVG renderer)."""
+"""Chart options for ECharts. Text and grid colours come from the style sheet (SVG renderer).
+
+The colours can be told apart with any colour vision (after Okabe and Ito, darkened so that each stands out from
+white and from the dark card), and lines differ in their strokes and marks too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-from services.reporting.views.figures import Bucket, Figures, Granularity
+import orjson
 
-CREATED: Final = "#3b82f6"
-SOLVED: Final = "#14a38b"
-REOPENED: Final = "#e0912f"
-BACKLOG: Final = "#8b6cf0"
-_GRID: Final = "rgba(128,140,160,.28)"
-_LENGTH: Final[dict[Granularity, slice]] = {
-    "hour": slice(5, 16),
-    "day": slice(0, 10),
-    "month": slice(0, 7),
-}
+from services.reporting.page.i18n import gettext as _
+from services.reporting.page.i18n import reader
+from services.reporting.page.parts import DAY_S, HOUR_S, MINUTE_S
 
-
-def unit(figures: Figures, *, bars: bool) -> str:
-    """What the vertical axis counts."""
-    return f"tickets per {figures.granularity}" if bars else f"tickets, {figures.granularity}'s end"
-
-
-def label(bucket: Bucket, granularity: Granularity) -> str:
-    return bucket.start[_LENGTH[granularity]].replace("T", " ")
-
-
-def flow(figures: Figures) -> dict[str, Any]:
-    """Created and solved side by side, reopened beside them; bars, from zero."""
-    return _chart(
-        figures,
-        [
-            _bars("Created", CREATED, [b.created for b in figures.flow]),
-            _bars("Solved", SOLVED, [b.solved for b in figures.flow]),
-            _bars("Reopened", REOPENED, [b.reopened for b in figures.flow]),
-        ],
-        bars=True,
-    )
+BLUE: Final = "#2f6fdb"
+ORANGE: Final = "#d9822b"
+GREEN: Final = "#12936f"
+PINK: Final = "#c2619b"
+SKY: Final = "#4a9fd8"
+RED: Final = "#c8501e"
+VIOLET: Final = "#7b61d9"
+PALETTE: Final = (BLUE, ORANGE, GREEN, PINK, SKY, RED, VIOLET)
+_GRID: Final = "rgba(128,140,160,.24)"
+_STROKES: Final = ("solid", "dashed", "dotted")
+_MARKS: Final = ("circle", "rect", "triangle", "diamond")
+Values = Sequence[float | int | None]
+Measure = Literal["number", "share", "seconds"]
 
 
-def backlog(figures: Figures) -> dict[str, Any]:
-    """Tickets not solved or closed at the end of each bucket; a stepped line, from zero."""
-    line = {
-        "name": "Backlog",
-        "type": "line",
-        "step": "end",
-        "showSymbol": len(figures.flow) == 1,
-        "data": [b.backlog for b in figures.flow],
-        "color": BACKLOG,
-        "lineStyle": {"width": 2},
-        "areaStyle": {"opacity": 0.14},
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row of values. `kind`: bars side by side, stacked bars, a line, a stepped line with its area."""
+
+    name: str
+    values: Values
+    color: str = BLUE
+    kind: Literal["bars", "stack", "line", "steps"] = "bars"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How values become lengths: they are divided by `by`; `unit` stands beside the numbers."""
+
+    by: float = 1
+    unit: str = ""
+    digits: int = 0
+    most: float | None = None
+
+
+def scale_of(measure: Measure, rows: Sequence[Series]) -> Scale:
+    """The unit in which the largest value reads well."""
+    if measure == "share":
+        return Scale(0.01, "%", 1, 100)
+    if measure == "number":
+        whole = all(value is None or float(value).is_integer() for s in rows for value in s.values)
+        return Scale(1, "", 0 if whole else 1)
+    most = max((value for s in rows for value in s.values if value is not None), default=0)
+    for by, unit in ((DAY_S, _("days")), (HOUR_S, _("h")), (MINUTE_S, _("min"))):
+        if most >= 2 * by:
+            return Scale(by, unit, 1)
+    return Scale(1, _("s"), 0)
+
+
+def time_chart(
+    labels: Sequence[str],
+    rows: Sequence[Series],
+    *,
+    measure: Measure = "number",
+    names: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Values over time, from zero up. `names`: the labels in full, for the tooltip."""
+    scale = scale_of(measure, rows)
+    options = _chart(rows, scale)
+    options["xAxis"] = _names(labels, names)
+    options["yAxis"] = _values(scale)
+    options["series"] = [_series(row, scale, n, len(labels)) for n, row in enumerate(rows)]
+    return options
+
+
+def ranking(
+    names: Sequence[str], rows: Sequence[Series], *, measure: Measure = "number"
+) -> dict[str, Any]:
+    """Lying bars, the first name on top."""
+    scale = scale_of(measure, rows)
+    options = _chart(rows, scale)
+    options["xAxis"] = _values(scale)
+    options["yAxis"] = {
+        **_names(names),
+        "inverse": True,
+        "axisLabel": {"width": 130, "overflow": "truncate"},
     }
-    return _chart(figures, [line], bars=False)
+    options["series"] = [_series(row, scale, n, len(names)) for n, row in enumerate(rows)]
+    return options
 
 
-def _bars(name: str, color: str, data: Sequence[int]) -> dict[str, Any]:
+def heat_map(
+    columns: Sequence[str], lines: Sequence[str], values: Sequence[Values], name: str
+) -> dict[str, Any]:
+    """`values[line][column]` as strength of one colour, from nothing up."""
+    cells = [
+        [column, line, value or 0]
+        for line, row in enumerate(values)
+        for column, value in enumerate(row)
+    ]
+    most = max((cell[2] for cell in cells), default=0)
+    options = _chart([], Scale())
+    options["grid"] = {"left": 4, "right": 8, "top": 8, "bottom": 4, "containLabel": True}
+    options["tooltip"] = {
+        "className": "tip",
+        ":formatter": "p => "
+        + _text(name)
+        + " + ': ' + p.data[2].toLocaleString("
+        + _locale()
+        + ")",
+    }
+    options["xAxis"] = {**_names(columns), "splitArea": {"show": False}}
+    options["yAxis"] = {**_names(lines), "inverse": True}
+    options["visualMap"] = {
+        "show": False,
+        "min": 0,
+        "max": max(most, 1),
+        "inRange": {"color": ["rgba(47,111,219,.05)", "rgba(47,111,219,1)"]},
+    }
+    options["series"] = [
+        {
+            "type": "heatmap",
+            "name": name,
+            "data": cells,
+            "itemStyle": {
+                "borderColor": "rgba(128,140,160,.18)",
+                "borderWidth": 1,
+                "borderRadius": 3,
+            },
+        }
+    ]
+    return options
+
+
+def _series(row: Series, scale: Scale, place: int, points: int) -> dict[str, Any]:
+    data = [None if value is None else round(value / scale.by, 4) for value in row.values]
+    made: dict[str, Any] = {"name": row.name, "data": data, "color": row.color}
+    if row.kind in ("bars", "stack"):
+        return {
+            **made,
+            "type": "bar",
+            "barGap": "8%",
+            "barMaxWidth": 22,
+            "itemStyle": {"borderRadius": 0 if row.kind == "stack" else 2},
+            **({"stack": "all"} if row.kind == "stack" else {}),
+        }
     return {
-        "name": name,
-        "type": "bar",
-        "data": list(data),
-        "color": color,
-        "barGap": "5%",
-        "barMaxWidth": 26,
-        "itemStyle": {"borderRadius": [2, 2, 0, 0]},
+        **made,
+        "type": "line",
+        "symbol": _MARKS[place % len(_MARKS)],
+        "symbolSize": 6,
+        "showSymbol": points <= 40,  # noqa: PLR2004 - more marks than that hide the line
+        "connectNulls": True,
+        "lineStyle": {"width": 2.2, "type": _STROKES[place % len(_STROKES)]},
+        **({"step": "end", "areaStyle": {"opacity": 0.12}} if row.kind == "steps" else {}),
     }
 
 
-def _chart(figures: Figures, series: list[dict[str, Any]], *, bars: bool) -> dict[str, Any]:
+def _chart(rows: Sequence[Series], scale: Scale) -> dict[str, Any]:
+    many = len(rows) > 1
     return {
         "animation": False,
-        "aria": {"enabled": True},
-        "grid": {"left": 8, "right": 12, "top": 34, "bottom": 4, "containLabel": True},
-        "legend": {"top": 0, "left": 0, "itemWidth": 14, "itemHeight": 10, "icon": "roundRect"}
-        if len(series) > 1
+        "textStyle": {"fontFamily": "inherit"},
+        "grid": {
+            "left": 4,
+            "right": 14,
+            "top": 38 if many else 14,
+            "bottom": 4,
+            "containLabel": True,
+        },
+        "legend": {
+            "type": "scroll",
+            "top": 0,
+            "left": 0,
+            "itemWidth": 18,
+            "itemHeight": 9,
+            "itemGap": 16,
+        }
+        if many
         else {"show": False},
         "tooltip": {
             "trigger": "axis",
             "className": "tip",
-            "axisPointer": {"type": "shadow" if bars else "line"},
+            "confine": True,
+            "axisPointer": {"type": "shadow"},
+            ":valueFormatter": _formatter(scale),
         },
-        "toolbox": {
-            "right": 4,
-            "top": -4,
-            "feature": {"saveAsImage": {"title": "Save", "name": "bitacora", "type": "svg"}},
-        },
-        "xAxis": {
-            "type": "category",
-            "data": [label(bucket, figures.granularity) for bucket in figures.flow],
-            "axisTick": {"show": False},
-            "axisLine": {"lineStyle": {"color": _GRID}},
-            "axisLabel": {"hideOverlap": True},
-        },
-        "yAxis": {
-            "type": "value",
-            "min": 0,
-            "minInterval": 1,
-            "splitLine": {"lineStyle": {"color": _GRID}},
-        },
-        "series": series,
+        "visualMap": None,
     }
+
+
+def _names(labels: Sequence[str], names: Sequence[str] = ()) -> dict[str, Any]:
+    axis: dict[str, Any] = {
+        "type": "category",
+        "data": list(labels),
+        "axisTick": {"show": False},
+        "axisLine": {"lineStyle": {"color": _GRID}},
+        "axisLabel": {"hideOverlap": True},
+    }
+    if names:
+        axis["axisPointer"] = {
+            ":label": "({formatter: p => "
+            + orjson.dumps(list(names)).decode()
+            + "[p.seriesData?.[0]?.dataIndex] ?? p.value})"
+        }
+    return axis
+
+
+def _values(scale: Scale) -> dict[str, Any]:
+    return {
+        "type": "value",
+        "min": 0,
+        **({"max": scale.most} if scale.most else {}),
+        **({} if scale.digits else {"minInterval": 1}),
+        "splitLine": {"lineStyle": {"color": _GRID}},
+        "axisLabel": {
+            ":formatter": _formatter(scale, digits=1 if scale.digits and not scale.most else 0)
+        },
+    }
+
+
+def _formatter(scale: Scale, *, digits: int | None = None) -> str:
+    shown = scale.digits if digits is None else digits
+    unit = _text(f"\u00a0{scale.unit}" if scale.unit else "")
+    options = "{maximumFractionDigits: " + str(shown) + "}"
+    return f"v => v == null ? '–' : v.toLocaleString({_locale()}, {options}) + {unit}"
+
+
+def _locale() -> str:
+    return _text(reader().of_page)
+
+
+def _text(text: str) -> str:
+    """As JavaScript writes it; never a way out of the string."""
+    return orjson.dumps(text).decode().replace("<", "\\u003c")

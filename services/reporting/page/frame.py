@@ -23,7 +23,7 @@ from services.reporting.page.i18n import (
 )
 from services.reporting.page.i18n import gettext as _
 from services.reporting.page.nav import entries
-from services.reporting.page.parts import CSS, link, render, word
+from services.reporting.page.parts import CSS, SCRIPT, link, render, word
 from services.reporting.page.view import View
 
 THEMES: Final = {N_("auto"): None, N_("light"): False, N_("dark"): True}
@@ -81,7 +81,7 @@ def frame(
     """The page's landmarks; what is made inside stands in `main`. `current`: the path of the page in the
     navigation, whose links keep `view`. Call `meet` before."""
     ui.page_title(f"{title} · Bitácora")
-    ui.add_head_html(f"<style>{CSS}</style>")
+    ui.add_head_html(f"<style>{CSS}</style><script>{SCRIPT}</script>")
     mode = ui.dark_mode()
     ui.query(".nicegui-content").classes("page")
     with ui.header(fixed=False, wrap=False, add_scroll_padding=False).classes("bar"):

@@ -1,22 +1,23 @@
 /* A table whose rows are patched in place: what has the keyboard keeps it when figures change.
-   A row is {id, attrs, cells}; a cell {class, parts}; a part is text, a link, a list or a bar. */
+   A row is {id, attrs, cells}; a cell {class, parts, head}; a part is text, a link, a list or a bar. */
 export default {
   props: { label: String, columns: Array, rows: Array },
   template: `
     <table :aria-label="label">
-      <thead><tr><th v-for="name in columns" :key="name" scope="col">{{ name }}</th></tr></thead>
+      <thead><tr><th v-for="(name, place) in columns" :key="place" scope="col"
+        :class="rows[0]?.cells[place]?.class">{{ name }}</th></tr></thead>
       <tbody>
         <tr v-for="row in rows" :key="row.id" v-bind="row.attrs">
-          <td v-for="(cell, place) in row.cells" :key="place" :data-label="columns[place]"
-            :class="cell.class">
+          <component :is="cell.head ? 'th' : 'td'" v-for="(cell, place) in row.cells" :key="place"
+            :scope="cell.head ? 'row' : null" :data-label="columns[place]" :class="cell.class">
             <template v-for="(part, number) in cell.parts" :key="number">
-              <a v-if="part.href" :href="part.href" :aria-label="part.label">{{ part.text }}</a>
+              <a v-if="part.href" :href="part.href" :aria-label="part.label" :class="part.class">{{ part.text }}</a>
               <ul v-else-if="part.items"><li v-for="(item, n) in part.items" :key="n">{{ item }}</li></ul>
               <span v-else-if="part.share !== undefined" class="load" role="img"
                 :aria-label="part.label"><i :class="part.class" :style="{width: part.share + '%'}"></i></span>
               <span v-else :class="part.class" :dir="part.dir">{{ part.text }}</span>
             </template>
-          </td>
+          </component>
         </tr>
       </tbody>
     </table>`,

@@ -22,6 +22,12 @@ class LiveTable(Element, component="live_table.js"):
         self._props["columns"] = list(columns)
         self._props["rows"] = []
 
+    def head(self, columns: Sequence[str]) -> None:
+        """Name the columns."""
+        if self._props["columns"] != list(columns):
+            self._props["columns"] = list(columns)
+            self.update()
+
     def show(self, rows: list[Row]) -> None:
         """Replace the rows; nothing is sent when they are what they were."""
         if self._props["rows"] != rows:
@@ -31,6 +37,11 @@ class LiveTable(Element, component="live_table.js"):
 
 def cell(class_: str, *parts: Part) -> dict[str, Any]:
     return {"class": class_, "parts": list(parts)}
+
+
+def head(*parts: Part) -> dict[str, Any]:
+    """The cell that names its row."""
+    return {"class": "", "parts": list(parts), "head": True}
 
 
 def text(shown: str, class_: str = "", *, free: bool = False) -> Part:

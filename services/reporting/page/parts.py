@@ -19,6 +19,7 @@ from services.reporting.page.i18n import gettext as _
 
 HERE: Final = Path(__file__).parent
 CSS: Final = (HERE / "page.css").read_text(encoding="utf-8")
+SCRIPT: Final = (HERE / "page.js").read_text(encoding="utf-8")
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400

@@ -79,7 +79,7 @@ async def routing_page(
     meet(request)
     wanted = asked(dict(request.query_params))
     floor = await floors.recent()
-    with frame(request, _("Live"), current=PATH) as made:
+    with frame(request, _("Live operations"), current=PATH) as made:
         if wanted.problem:
             made.warn(wanted.problem)
         page = _Page(made, wanted, floor)

@@ -13,7 +13,7 @@ from services.reporting.domain import HOUR_US, instant_of, microseconds
 from services.reporting.page.i18n import N_
 from services.reporting.page.i18n import gettext as _
 from services.reporting.page.parts import link
-from services.reporting.report.model import Granularity, ReportQuery, TimeKind
+from services.reporting.report.model import Granularity, TimeKind
 
 RANGES: Final = {
     "24h": N_("24 hours"),
@@ -41,6 +41,8 @@ _FEW_HOURS: Final = 50
 _MANY_DAYS: Final = 100
 _MANY_WEEKS: Final = 370
 _YEARS: Final = 3700
+_ALMOST: Final = 10
+"""A period before may lack one part of so many: a desk begins in the morning, not at midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class Period:
     start_us: int | None
     end_us: int
     granularity: Granularity
+    comparable: bool = True
+    """There are facts of the whole period before."""
 
 
 def period_of(view: View, *, first_us: int | None, last_us: int) -> Period:
@@ -191,7 +195,12 @@ def period_of(view: View, *, first_us: int | None, last_us: int) -> Period:
     if start_us is not None:
         end_us = max(end_us, start_us + HOUR_US)
     length_us = end_us - (start_us if start_us is not None else first_us or last_us)
-    return Period(start_us, end_us, granularity_for(length_us))
+    comparable = (
+        start_us is not None
+        and first_us is not None
+        and start_us - length_us + length_us // _ALMOST >= first_us
+    )
+    return Period(start_us, end_us, granularity_for(length_us), comparable)
 
 
 def granularity_for(length_us: int) -> Granularity:
@@ -208,27 +217,3 @@ def granularity_for(length_us: int) -> Granularity:
 
 def _begin(day: date, zone: ZoneInfo) -> int:
     return microseconds(datetime.combine(day, time(), zone).astimezone(UTC))
-
-
-def query_of(
-    view: View,
-    period: Period,
-    metrics: tuple[str, ...],
-    *,
-    by: tuple[str, ...] = (),
-    in_buckets: bool = False,
-    **more: Any,
-) -> ReportQuery:
-    """What a card of this page asks the fact tables."""
-    return ReportQuery(
-        metrics=metrics,
-        start_us=period.start_us,
-        end_us=period.end_us,
-        zone=view.zone,
-        granularity=period.granularity if in_buckets else "none",
-        by=by,
-        filters=tuple((name, (value,)) for name, value in view.filters),
-        time=view.time,
-        compare=view.compare and period.start_us is not None and not in_buckets,
-        **more,
-    )

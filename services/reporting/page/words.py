@@ -27,3 +27,16 @@ CHANNELS: Final = (
 )
 PRESENCES: Final = (N_("online"), N_("away"), N_("offline"))
 RATINGS: Final = (N_("good"), N_("bad"))
+ORIGINS: Final = (N_("live"), N_("imported"))
+OUTCOMES: Final = (N_("kept"), N_("breached"), N_("running"), N_("cancelled"))
+CAUSES: Final = (N_("manual"), N_("rule"), N_("sla"), N_("hand over limit"))
+CLOCKS: Final = (
+    N_("first reply"),
+    N_("next reply"),
+    N_("periodic update"),
+    N_("pausable update"),
+    N_("requester wait"),
+    N_("agent work"),
+    N_("total resolution"),
+)
+FILTERS: Final = (N_("channel"), N_("group"), N_("category"), N_("priority"))

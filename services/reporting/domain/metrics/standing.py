@@ -24,7 +24,7 @@ def _present(
     better: Better = "neither",
     edges: str = "",
 ) -> Definition:
-    events = ("AgentRegistered", "PresenceChanged", *_HELD)
+    events = ("AgentRegistered", "AgentPresenceChanged", *_HELD)
     return Definition(
         name,
         title,
