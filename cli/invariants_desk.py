@@ -6,7 +6,8 @@
 Only what the desk did itself is judged: a person may give an agent too much, a ticket that was
 pending comes back to its agent, a capacity can be cut. Routing hears of that a little later, and what
 it decided before it could know is excused by as much as it could not know. What it had heard of is
-no excuse: by a decision whose cause came later on the same partition. Imported tickets are left out.
+no excuse: by a decision whose cause came later on the same partition. Imported tickets are left out until
+they are activated.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from libs.events.routing import TicketRouted
 from libs.events.sla import SlaBreached
 from libs.events.ticket import (
     Assigned,
+    ImportedTicketActivated,
     StatusChanged,
     TicketCreated,
     TicketMerged,
@@ -96,7 +98,9 @@ class DeskChecks:
     breaches: int = 0
     capacities: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
-    _imported: set[str] = field(default_factory=set)
+    _imported: dict[str, Held] = field(default_factory=dict)
+    _activated: dict[str, Held] = field(default_factory=dict)
+    """As the ticket was then."""
     _changes: list[EventEnvelope] = field(default_factory=list)
     _causes: list[str] = field(default_factory=list)
 
@@ -121,9 +125,16 @@ class DeskChecks:
                     len(self._causes),
                 )
         elif isinstance(event, TicketCreated) and event.imported_from is not None:
-            self._imported.add(envelope.stream_id)
-        elif type(event) in _HOLDING and envelope.stream_id not in self._imported:
-            self._changes.append(envelope)
+            self._imported[envelope.stream_id] = Held(event.status, event.agent)
+        elif isinstance(event, ImportedTicketActivated):
+            if (held := self._imported.pop(envelope.stream_id, None)) is not None:
+                self._activated[envelope.stream_id] = held
+                self._changes.append(envelope)
+        elif (change := _HOLDING.get(type(event))) is not None:
+            if (held := self._imported.get(envelope.stream_id)) is not None:
+                change(held, event)
+            else:
+                self._changes.append(envelope)
 
     def clocks(self) -> Check:
         """I6."""
@@ -144,7 +155,7 @@ class DeskChecks:
             event = event_of(envelope)
             held = tickets.setdefault(envelope.stream_id, Held(Status.NEW))
             before = held.user
-            _HOLDING[type(event)](held, event)
+            self._change(held, envelope.stream_id, event)
             decision = self._decision(event)
             if decision is not None:
                 held.units = decision.units
@@ -173,6 +184,13 @@ class DeskChecks:
         check.ok = not check.problems
         del check.problems[SHOWN:]
         return check
+
+    def _change(self, held: Held, ticket: str, event: object) -> None:
+        if isinstance(event, ImportedTicketActivated):
+            was = self._activated[ticket]
+            held.status, held.agent = was.status, was.agent
+        else:
+            _HOLDING[type(event)](held, event)
 
     def _behind(self) -> timedelta:
         """How far routing was behind the tickets' events at most when it decided because of one."""

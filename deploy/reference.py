@@ -38,8 +38,9 @@ What the services show at `/metrics`. How to scrape, import the dashboards and b
 
 - Names end in their unit. A histogram has `_bucket`, `_sum` and `_count`; its count is that of what it
   observed.
-- Gauges are looked up at intervals of 5 to 60 seconds, never while an event is applied. While the database
-  is away they keep their last values: see `bitacora_ready`.
+- Gauges are looked up at intervals of 2 to 60 seconds, never while an event is applied; what has to be
+  counted (timers, tickets) takes at most a hundredth of the time. While the database is away they keep
+  their last values: see `bitacora_ready`.
 - Seconds *of the service's clock* are seconds of business time: more than real ones where `BITACORA_CLOCK` is
   accelerated. All others are real.
 - Every process of a service shows what it sees. What it counts itself (counters, histograms) is to be

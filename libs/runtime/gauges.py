@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from libs.runtime import parking
+from libs.runtime.clock import monotonic_s
 from libs.runtime.errors import Transient
 from libs.runtime.feed import Feed
 from libs.runtime.logs import get_logger
@@ -77,14 +78,19 @@ class Gauges:
         return 0 if first is None or last is None else last - first + 1
 
 
-async def looking(look: Callable[[], Awaitable[None]], *, interval_s: float) -> None:
-    """`look` now and every `interval_s` real seconds, for ever; what is Transient is passed over."""
+async def looking(
+    look: Callable[[], Awaitable[None]], *, interval_s: float, share_max: float = 1.0
+) -> None:
+    """`look` now and every `interval_s` real seconds, for ever, but less often where it would take more
+    than `share_max` of the time. What is Transient is passed over."""
     while True:
+        began_s = monotonic_s()
         try:
             await look()
         except Transient as error:
             log.debug("gauges_not_read", error=error.detail)
-        await asyncio.sleep(interval_s)
+        took_s = monotonic_s() - began_s
+        await asyncio.sleep(max(interval_s, took_s / share_max))
 
 
 def _lags(feed: Feed) -> dict[tuple[str, ...], float]:

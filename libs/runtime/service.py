@@ -13,6 +13,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -154,10 +155,14 @@ class Service:
         """Something that runs for ever. A Transient restarts it; anything else ends the process."""
         self._background.append((name, run))
 
-    def measure(self, name: str, look: Background, *, interval_s: float) -> None:
-        """Something that sets gauges, every so many real seconds, beginning at once. While the
-        database is away they keep their last values."""
-        self.background(f"gauges-{name}", lambda: looking(look, interval_s=interval_s))
+    def measure(
+        self, name: str, look: Background, *, interval_s: float, share_max: float = 1.0
+    ) -> None:
+        """Something that sets gauges, every so many real seconds, beginning at once; less often where it
+        would take more than `share_max` of the time. While the database is away gauges keep their last
+        values."""
+        run = partial(looking, look, interval_s=interval_s, share_max=share_max)
+        self.background(f"gauges-{name}", run)
 
     def prepare(self, step: Callable[[], None]) -> None:
         """Something to be done once at start, after the tables exist (in a thread)."""

@@ -17,6 +17,7 @@ from services.intake.handlers import Closer
 from services.intake.metrics import (
     LEDGER_INTERVAL_S,
     TICKETS_INTERVAL_S,
+    TICKETS_SHARE_MAX,
     IntakeMetrics,
     LedgerGauges,
 )
@@ -64,5 +65,7 @@ def build_with_desk(settings: IntakeSettings) -> tuple[Service, Desk]:
     service.background("closer", closer.run)
     gauges = LedgerGauges(metrics, store, books, tables)
     service.measure("ledger", gauges.ledger, interval_s=LEDGER_INTERVAL_S)
-    service.measure("tickets", gauges.tickets, interval_s=TICKETS_INTERVAL_S)
+    service.measure(
+        "tickets", gauges.tickets, interval_s=TICKETS_INTERVAL_S, share_max=TICKETS_SHARE_MAX
+    )
     return service, desk

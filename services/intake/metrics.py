@@ -14,6 +14,8 @@ from services.intake.store import Books
 
 LEDGER_INTERVAL_S: Final = 5.0
 TICKETS_INTERVAL_S: Final = 60.0
+TICKETS_SHARE_MAX: Final = 0.01
+"""Of the time that counting the tickets may take."""
 OUTCOMES: Final = ("received", "ticketed", "appended", "quarantined", "rejected", "duplicates")
 
 

@@ -17,7 +17,12 @@ from services.sla.handlers import TOPICS, TicketEvents
 from services.sla.metrics import SlaMetrics
 from services.sla.reckoning import Reckoning
 from services.sla.store import Books, lock_definitions, metadata, seed
-from services.sla.timers.gauges import COUNT_INTERVAL_S, DUE_INTERVAL_S, TimerGauges
+from services.sla.timers.gauges import (
+    COUNT_INTERVAL_S,
+    DUE_INTERVAL_S,
+    SHARE_MAX,
+    TimerGauges,
+)
 from services.sla.timers.remake import remake_timers
 from services.sla.timers.task import Timers
 
@@ -52,7 +57,7 @@ def build(settings: SlaSettings) -> Service:
     service.background("reckoning", reckoning.run)
     gauges = TimerGauges(metrics, store)
     service.measure("due", gauges.due, interval_s=DUE_INTERVAL_S)
-    service.measure("timers", gauges.count, interval_s=COUNT_INTERVAL_S)
+    service.measure("timers", gauges.count, interval_s=COUNT_INTERVAL_S, share_max=SHARE_MAX)
     service.http.include_router(create_router(store, clock, books, edited=reckoning.wake))
     service.http.include_router(create_questions(store, clock, books))
     return service

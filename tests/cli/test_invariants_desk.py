@@ -14,8 +14,13 @@ from libs.events import Event, Status
 from libs.events.agent import AgentCapacityChanged, AgentRegistered
 from libs.events.routing import TicketRouted
 from libs.events.sla import SlaBreached
-from libs.events.ticket import Assigned, StatusChanged, Unassigned
-from tests.routing.house import T1, T2, T3, created, envelope
+from libs.events.ticket import (
+    Assigned,
+    ImportedTicketActivated,
+    StatusChanged,
+    Unassigned,
+)
+from tests.routing.house import T1, T2, T3, created, envelope, tid
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -151,6 +156,20 @@ def test_what_is_decided_before_more_capacity_and_done_after_it_is_judged_by_tha
     told.routed(T2, "ana")
     told.assigned(T1, "ana", first)
     assert told.problems() == []
+
+
+def test_an_imported_ticket_counts_once_it_is_activated() -> None:
+    told = story()
+    imported = tid(9)
+    told.tell(imported, created(9, imported_from="old desk", external_ref="9", agent="ana"))
+    told.routed(T1, "ana")
+    told.tell(T1, Unassigned(previous_agent="ana"))
+    told.tell(imported, StatusChanged(status=Status.OPEN, previous=Status.NEW))
+    told.tell(imported, ImportedTicketActivated())
+    told.later(seconds=60)
+    told.routed(T2, "ana")
+    [problem] = told.problems()
+    assert T2 in problem
 
 
 def test_a_ticket_that_routing_gives_away_though_somebody_has_it_is_found() -> None:

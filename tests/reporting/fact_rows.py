@@ -28,12 +28,17 @@ class MadeFacts:
 
     def __init__(self, rows: Rows | None = None, stamp: int = 1) -> None:
         self._base = duckdb.connect()
-        self._base.execute("SET threads = 2")
+        self._base.execute("SET threads = 1")
         for sql in TABLES.values():
             self._base.execute(sql)
         self.stamp = stamp
-        for table, listed in (rows or {}).items():
-            self.insert(table, listed)
+        self.fill(rows or {})
+
+    def fill(self, rows: Rows) -> None:
+        """These rows and no others."""
+        for table in TABLES:
+            self._base.execute(f"DELETE FROM {table}")
+            self.insert(table, rows.get(table, ()))
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         if rows:

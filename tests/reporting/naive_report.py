@@ -250,9 +250,9 @@ class Answers:
                 if first >= last:
                     continue
                 for keys in self._groups("agent_load", "presences", row, began):
-                    sums = found.setdefault((bucket, keys), [0, 0, 0, set()])
+                    sums = found.setdefault((bucket, keys), [0, 0, 0, 0])
                     self._add(sums, row["agent"], first, last, until)
-        return {key: (a, b, c, len(d)) for key, (a, b, c, d) in found.items()}
+        return {key: (a, b, c, d) for key, (a, b, c, d) in found.items()}
 
     def _add(self, sums: list[Any], agent: str, first: int, last: int, until: int) -> None:
         held = []
@@ -262,8 +262,8 @@ class Answers:
                 low, high = max(row["start_us"], first), min(end, last)
                 if low < high:
                     held.append((low, high, row["status"] in ("new", "open")))
-                    sums[3].add((row["ticket"], row["ordinal"]))
         sums[0] += last - first
+        sums[3] += len(held)
         sums[1] += sum(high - low for low, high, _ in held)
         marks = sorted({first, last, *(m for low, high, _ in held for m in (low, high))})
         for low, high in pairwise(marks):

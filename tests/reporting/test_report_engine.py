@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -99,6 +100,13 @@ def questions(draw: st.DrawFn) -> tuple[Drawn, ReportQuery]:
     )
 
 
+@pytest.fixture(scope="module")
+def facts() -> Iterator[MadeFacts]:
+    made = MadeFacts()
+    yield made
+    made.close()
+
+
 def answer(facts: MadeFacts, query: ReportQuery) -> Report:
     with facts.reading() as reading:
         return run(reading.cursor, query, known(reading.cursor))
@@ -108,18 +116,17 @@ def known(cursor: Any) -> Known:
     return look(cursor, stamp=1, recorded_us=None, now_us=None)
 
 
-SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SLOW
 @given(questions())
-def test_the_engine_agrees_with_plain_python(question: tuple[Drawn, ReportQuery]) -> None:
+def test_the_engine_agrees_with_plain_python(
+    facts: MadeFacts, question: tuple[Drawn, ReportQuery]
+) -> None:
     drawn, query = question
-    facts = MadeFacts(drawn.rows)
-    try:
-        report = answer(facts, query)
-    finally:
-        facts.close()
+    facts.fill(drawn.rows)
+    report = answer(facts, query)
     metric = query.metrics[0]
     naive = Answers(drawn.rows, query, report)
     places = {start: place for place, start in enumerate(naive.starts)}
@@ -152,50 +159,48 @@ def expected_present(metric: str, sums: tuple[int, int, int, int] | None) -> tup
 
 @SLOW
 @given(questions())
-def test_a_figure_is_made_of_as_many_facts_as_it_says(question: tuple[Drawn, ReportQuery]) -> None:
+def test_a_figure_is_made_of_as_many_facts_as_it_says(
+    facts: MadeFacts, question: tuple[Drawn, ReportQuery]
+) -> None:
     drawn, query = question
-    facts = MadeFacts(drawn.rows)
-    try:
-        report = answer(facts, query)
-        shown = [row for row in report.rows if row.cells[0].facts][:6] + list(report.rows[:1])
-        for row in shown:
-            with facts.reading() as reading:
-                listed: list[Any] = []
-                after = None
-                while True:
-                    found = facts_of(
-                        reading.cursor,
-                        query,
-                        known(reading.cursor),
-                        bucket_us=row.bucket_us,
-                        keys=row.keys,
-                        limit=3,
-                        after=after,
-                    )
-                    listed += found.facts
-                    after = found.next
-                    if after is None:
-                        break
-            assert found.total == row.cells[0].facts == len(listed)
-            assert found.tickets == len({fact.ticket_id for fact in listed})
-            for cell in row.cells:
-                if cell.aggregate not in ("count", "mean", "share") or query.metrics[0] in PRESENT:
-                    continue
-                own = [fact.value for fact in listed]
-                assert cell.value == pytest.approx(aggregate("", cell.aggregate, own), rel=1e-12)
-    finally:
-        facts.close()
+    facts.fill(drawn.rows)
+    report = answer(facts, query)
+    shown = [row for row in report.rows if row.cells[0].facts][:6] + list(report.rows[:1])
+    for row in shown:
+        with facts.reading() as reading:
+            listed: list[Any] = []
+            after = None
+            while True:
+                found = facts_of(
+                    reading.cursor,
+                    query,
+                    known(reading.cursor),
+                    bucket_us=row.bucket_us,
+                    keys=row.keys,
+                    limit=3,
+                    after=after,
+                )
+                listed += found.facts
+                after = found.next
+                if after is None:
+                    break
+        assert found.total == row.cells[0].facts == len(listed)
+        assert found.tickets == len({fact.ticket_id for fact in listed})
+        for cell in row.cells:
+            if cell.aggregate not in ("count", "mean", "share") or query.metrics[0] in PRESENT:
+                continue
+            own = [fact.value for fact in listed]
+            assert cell.value == pytest.approx(aggregate("", cell.aggregate, own), rel=1e-12)
 
 
 @SLOW
 @given(questions())
-def test_buckets_hold_what_the_wall_clock_says(question: tuple[Drawn, ReportQuery]) -> None:
+def test_buckets_hold_what_the_wall_clock_says(
+    facts: MadeFacts, question: tuple[Drawn, ReportQuery]
+) -> None:
     drawn, query = question
-    facts = MadeFacts(drawn.rows)
-    try:
-        report = answer(facts, query)
-    finally:
-        facts.close()
+    facts.fill(drawn.rows)
+    report = answer(facts, query)
     if query.granularity == "none":
         return
     zone = ZoneInfo(query.zone)

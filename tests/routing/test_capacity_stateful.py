@@ -18,6 +18,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -432,6 +433,7 @@ class Desk(RuleBasedStateMachine):
         return self.house.store.write_now(self.house.desk.looking(look))[0]
 
 
+@pytest.mark.timeout(600 * SOAK)  # what fails is made smaller for minutes, before it is told
 def test_capacity_is_kept_and_no_ticket_is_forgotten(database_url: str) -> None:
     class OnThisDatabase(Desk):
         url = database_url

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -287,6 +288,7 @@ class FloorMachine(RuleBasedStateMachine):
         return works[number % len(works)] if works else None
 
 
+@pytest.mark.timeout(600 * SOAK)  # what fails is made smaller for minutes, before it is told
 def test_the_floor_does_as_the_naive_one_says() -> None:
     run_state_machine_as_test(
         FloorMachine,

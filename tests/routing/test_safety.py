@@ -11,7 +11,7 @@ from libs.events import EventEnvelope, Status
 from libs.events.agent import OutOfOffice, Skill
 from libs.events.commands import EscalateTicket, UnassignTicket
 from libs.events.routing import HandOverLimitReached, TicketTakenBack, WaitReasonsChanged
-from libs.events.sla import ClockEvent, ClockSatisfied, ClockStarted
+from libs.events.sla import CalendarDefined, ClockEvent, ClockSatisfied, ClockStarted
 from libs.events.ticket import Assigned, CategoryChanged, Escalated
 from services.routing.domain.agent import (
     RetireAgent,
@@ -246,6 +246,20 @@ def of_clock(
 
 def clock(house: House, *what: Any, **how: Any) -> None:
     house.apply(of_clock(house, *what, **how))
+
+
+def test_a_calendar_that_the_sla_service_says_changes_nothing_here(house: House) -> None:
+    house.agent("ana", 0)
+    house.ticket(T1)
+    house.commands()
+    before = len(house.facts)
+    defined = CalendarDefined(calendar="desk", version=1, zone="Europe/Madrid")
+    house.apply(envelope("calendar:desk", 1, defined, house.clock.now(), source="/bitacora/sla"))
+    assert house.commands() == []
+    assert len(house.facts) == before
+    house.change("ana", SetCapacity(1))
+    house.answer()
+    assert house.holder(T1) == "ana"
 
 
 def test_the_nearest_due_goes_first_and_a_clock_that_ends_gives_the_place_up(

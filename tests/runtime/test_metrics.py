@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from libs.events.topics import TICKETS_COMMANDS, TICKETS_EVENTS
 from libs.runtime.backlog import Unsent, Waiting
 from libs.runtime.clock import ManualClock
-from libs.runtime.gauges import Gauges
+from libs.runtime.errors import Transient
+from libs.runtime.gauges import Gauges, looking
 from libs.runtime.metrics import Few, Metrics, MetricSet, show
 from libs.runtime.outbox import RawMessage
 from tests.backends.shared import Kafka
@@ -157,6 +161,33 @@ def test_a_poll_is_counted_by_topic_and_code(database_url: str) -> None:
     }
     assert parked == {(TICKETS_EVENTS, "gap"): 1}
     bench.close()
+
+
+async def test_a_look_that_takes_long_is_taken_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is told by hand: each look takes two seconds of it."""
+    now_s = 0.0
+    slept: list[float] = []
+
+    async def look() -> None:
+        nonlocal now_s
+        now_s += 2
+        if len(slept) == 1:
+            raise Transient("database_unavailable", "away")
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("libs.runtime.gauges.monotonic_s", lambda: now_s)
+    monkeypatch.setattr("libs.runtime.gauges.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await looking(look, interval_s=5, share_max=0.1)
+    assert slept == [20, 20, 20]
+    slept.clear()
+    with pytest.raises(asyncio.CancelledError):
+        await looking(look, interval_s=5)
+    assert slept == [5, 5, 5]
 
 
 def test_labels_stay_few() -> None:

@@ -166,7 +166,8 @@ def _present(
     details = _DETAILS["intervals"]
     listed = "".join(f", i.{sql} AS d_{name}" for name, sql in details.items())
     sql = f"""SELECT f.ticket AS ticket, f.began AS moment,
-            lpad(CAST(f.ordinal AS VARCHAR), 12, '0') AS tie, f.length // 1000000 AS value{listed}
+            lpad(CAST(f.ordinal AS VARCHAR), 12, '0') || ':' || lpad(CAST(f.length AS VARCHAR), 20, '0')
+                AS tie, f.length // 1000000 AS value{listed}
         FROM ({inner}) f JOIN intervals i ON i.ticket = f.ticket AND i.ordinal = f.ordinal
         WHERE true{wanted}"""
     return Picked(sql, values, tuple(details))

@@ -40,20 +40,27 @@ class Known:
     latest_us: int | None
 
 
+_INSTANTS: Final = (
+    ("activities", "time_us"),
+    ("presences", "start_us"),
+    ("verdicts", "started_us"),
+    ("verdicts", "at_us"),
+)
+
+
 def look(cursor: Cursor, *, stamp: int, recorded_us: int | None, now_us: int | None) -> Known:
     """What the tables that the cursor sees hold. A date in the far future is no last fact."""
-    limit = "" if now_us is None else f" FILTER (WHERE moment <= {int(now_us)})"
-    row = cursor.execute(
-        f"""SELECT min(low), max(high) FROM (
-            SELECT min(moment) AS low, max(moment){limit} AS high FROM (SELECT time_us AS moment FROM activities)
-            UNION ALL
-            SELECT min(moment), max(moment){limit} FROM (SELECT start_us AS moment FROM presences)
-            UNION ALL
-            SELECT min(moment), max(moment){limit} FROM (SELECT started_us AS moment FROM verdicts)
-            UNION ALL
-            SELECT min(moment), max(moment){limit} FROM (SELECT at_us AS moment FROM verdicts))"""
-    ).fetchone()
-    return Known(stamp, recorded_us, row[0], row[1])
+    bound = None if now_us is None else int(now_us)
+    first: list[int] = []
+    latest: list[int] = []
+    for table, name in _INSTANTS:
+        low, high = cursor.execute(f"SELECT min({name}), max({name}) FROM {table}").fetchone()
+        if bound is not None and high is not None and high > bound:
+            query = f"SELECT max({name}) FROM {table} WHERE {name} <= {bound}"
+            (high,) = cursor.execute(query).fetchone()
+        first += [low] if low is not None else []
+        latest += [high] if high is not None else []
+    return Known(stamp, recorded_us, min(first, default=None), max(latest, default=None))
 
 
 def span_of(checked: Checked, known: Known) -> Span | None:
@@ -149,10 +156,7 @@ def _present(
 ) -> Iterator[Found]:
     values = Values()
     sql = present.statement(checked, metrics, span, values, CELLS_MAX + 1, latest_us)
-    made = present.read(checked, metrics, _all(cursor, checked, sql, values))
-    values = Values()
-    sql = present.count_statement(checked, metrics[0], span, values, latest_us)
-    yield from present.found(metrics, made, cursor.execute(sql, values.bound).fetchall())
+    yield from present.read(checked, metrics, _all(cursor, checked, sql, values))
 
 
 def _all(cursor: Cursor, checked: Checked, sql: str, values: Values) -> list[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Metrics of the time that agents are present: time, load, utilization.
 
-The tickets that an agent holds and the stretches of presence are put on one time line per agent, with the
-beginnings of the buckets; between two marks nothing changes, so each stretch counts whole.
+Each stretch of presence is laid over the stretches in which the agent held a ticket. A fact is one such
+overlap, within one bucket.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from services.reporting.domain.metrics import Definition
 from services.reporting.domain.metrics.definition import AT_WORK
 from services.reporting.report.check import Checked
 from services.reporting.report.figures import Figure, Found
-from services.reporting.report.sql import Buckets, Span, Values, conditions, key_names, keys
+from services.reporting.report.sql import Span, Values, conditions, key_names, keys
+from services.reporting.report.zones import DAY_US
 
 HELD = f"agent IS NOT NULL AND {AT_WORK}"
 BUSY = "status IN ('new', 'open')"
@@ -40,8 +41,8 @@ def held_rows(span: Span, latest_us: int) -> str:
             greatest(start_us, {span.start_us}) AS began,
             least(coalesce(end_us, {until}), {span.end_us}) AS ended
         FROM intervals
-        WHERE {HELD} AND start_us < {span.end_us}
-            AND coalesce(end_us, {until}) > greatest(start_us, {span.start_us})"""
+        WHERE {HELD} AND start_us < {until}
+            AND (end_us IS NULL OR (end_us > {span.start_us} AND end_us > start_us))"""
 
 
 def statement(
@@ -52,85 +53,100 @@ def statement(
     limit: int,
     latest_us: int,
 ) -> str:
-    """One row per bucket and group with time present: bucket, keys, each metric's value."""
-    names = key_names(checked)
-    listed = "".join(f", {name}" for name in names)
-    buckets = Buckets(span)
+    """One row per bucket and group with time present: bucket, keys, number of facts, then each
+    metric's value."""
+    listed = "".join(f", {name}" for name in key_names(checked))
     numbers = ", ".join(f"CASE WHEN present_us > 0 THEN {m.value} END" for m in metrics)
-    return f"""WITH {buckets.tables(values)},
-        present AS MATERIALIZED ({present_rows(checked, metrics[0], span, values, latest_us)}),
-        lines AS MATERIALIZED (SELECT DISTINCT whose{listed} FROM present),
-        held AS (SELECT * FROM ({held_rows(span, latest_us)}) JOIN lines USING (whose)),
-        marks AS (
-            SELECT whose{listed}, began AS moment, 0 AS held, 0 AS busy, 1 AS present FROM present
-            UNION ALL SELECT whose{listed}, ended, 0, 0, -1 FROM present
-            UNION ALL SELECT whose{listed}, began, 1, busy::INTEGER, 0 FROM held
-            UNION ALL SELECT whose{listed}, ended, -1, -busy::INTEGER, 0 FROM held
-            UNION ALL SELECT whose{listed}, b.began, 0, 0, 0 FROM lines, bucket_starts b),
-        changes AS (
-            SELECT whose{listed}, moment, sum(held) AS held, sum(busy) AS busy, sum(present) AS present
-            FROM marks GROUP BY ALL),
-        stretches AS (
-            SELECT moment, lead(moment) OVER line - moment AS length{listed}, sum(held) OVER line AS held,
-                sum(busy) OVER line AS busy, sum(present) OVER line AS present
-            FROM changes WINDOW line AS (PARTITION BY whose{listed} ORDER BY moment)),
+    busy = any("busy_us" in metric.value for metric in metrics)
+    return f"""WITH {_bounds(span, values)},
+        present AS ({present_rows(checked, metrics[0], span, values, latest_us)}),
+        present_days AS (
+            SELECT *, unnest(range({_day("began", span)}, {_day("ended - 1", span)} + 1)) AS day
+            FROM present),
+        pieces AS MATERIALIZED (
+            SELECT row_number() OVER () AS piece, whose, day, b.bucket{listed},
+                greatest(p.began, b.began) AS first,
+                greatest(p.began, b.began, {span.start_us} + day * {DAY_US}) AS low,
+                least(p.ended, b.ended, {span.start_us} + (day + 1) * {DAY_US}) AS high
+            FROM present_days p JOIN bounds b
+                ON b.began < least(p.ended, {span.start_us} + (day + 1) * {DAY_US})
+                AND b.ended > greatest(p.began, {span.start_us} + day * {DAY_US})),
+        held_whole AS MATERIALIZED (
+            SELECT whose, busy, began, ended, {_day("began", span)} AS day,
+                {_day("ended - 1", span)} AS last_day
+            FROM ({held_rows(span, latest_us)})),
+        held AS (
+            SELECT * FROM held_whole WHERE day = last_day UNION ALL
+            SELECT * REPLACE (unnest(range(day, last_day + 1)) AS day)
+            FROM held_whole WHERE day < last_day),
+        pairs AS {"MATERIALIZED" if busy else ""} (
+            SELECT p.piece, p.bucket{listed.replace(" k", " p.k")}, h.busy,
+                greatest(h.began, p.low) AS low, least(h.ended, p.high) AS high,
+                greatest(h.began, p.first) >= p.low AS opens
+            FROM held h JOIN pieces p USING (whose, day)
+            WHERE h.began < p.high AND h.ended > p.low),
+        times AS (
+            SELECT bucket{listed}, sum(high - low) AS present_us FROM pieces GROUP BY ALL),
+        carried AS (
+            SELECT bucket{listed}, sum(high - low) AS held_us, count(*) FILTER (WHERE opens) AS facts
+            FROM pairs GROUP BY ALL),
+        {_busy(listed) if busy else f"worked AS (SELECT bucket{listed}, 0 AS busy_us FROM pieces WHERE false)"},
         summed AS (
-            SELECT {buckets.bucket("moment", "c")} AS bucket{listed}, sum(length) AS present_us,
-                sum(length * held) AS held_us,
-                coalesce(sum(length) FILTER (WHERE busy > 0), 0) AS busy_us
-            FROM stretches {buckets.join("moment", "c")}
-            WHERE present > 0 AND length > 0 GROUP BY ALL)
-        SELECT bucket{listed}, {numbers} FROM summed LIMIT {limit}"""
+            SELECT t.bucket{listed.replace(" k", " t.k")}, present_us, coalesce(held_us, 0) AS held_us,
+                coalesce(busy_us, 0) AS busy_us, coalesce(facts, 0) AS facts
+            FROM times t LEFT JOIN carried c ON {_same("c", checked)}
+            LEFT JOIN worked w ON {_same("w", checked)})
+        SELECT bucket{listed}, facts, {numbers} FROM summed LIMIT {limit}"""
+
+
+def _bounds(span: Span, values: Values) -> str:
+    starts, ends = values.bind(list(span.starts)), values.bind(list(span.ends))
+    return f"""bounds AS MATERIALIZED (SELECT unnest(range({len(span.starts)})) AS bucket,
+            unnest({starts}::BIGINT[]) AS began, unnest({ends}::BIGINT[]) AS ended)"""
+
+
+def _day(at: str, span: Span) -> str:
+    """In which stretch of 24 hours since the span's start an instant lies. Pieces no longer than that
+    make the join of presence and tickets quick."""
+    return f"(({at}) - {span.start_us}) // {DAY_US}"
+
+
+def _busy(listed: str) -> str:
+    """The time covered by at least one ticket that is new or open, in each piece of presence."""
+    return f"""covered AS (
+            SELECT bucket{listed}, low, high, max(high) OVER (
+                PARTITION BY piece ORDER BY low ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS until FROM pairs WHERE busy),
+        worked AS (
+            SELECT bucket{listed},
+                sum(greatest(high - greatest(low, coalesce(until, low)), 0)) AS busy_us
+            FROM covered GROUP BY ALL)"""
+
+
+def _same(other: str, checked: Checked) -> str:
+    same = [f"{other}.{name} IS NOT DISTINCT FROM t.{name}" for name in key_names(checked)]
+    return " AND ".join([f"{other}.bucket = t.bucket", *same])
 
 
 def read(
     checked: Checked, metrics: Sequence[Definition], rows: Iterable[tuple[Any, ...]]
-) -> dict[tuple[str, int, tuple[str | None, ...]], Any]:
-    """What `statement` answered: (name of the metric, bucket, keys) → value."""
+) -> Iterator[Found]:
+    """What `statement` answered."""
     last = 1 + len(checked.by)
-    return {
-        (metric.name, row[0], tuple(row[1:last])): row[last + place]
-        for row in rows
-        for place, metric in enumerate(metrics)
-    }
+    for row in rows:
+        for place, metric in enumerate(metrics, start=last + 1):
+            figure = Figure(facts=row[last], ready=row[place])
+            yield Found(metric, row[0], tuple(row[1:last]), figure)
 
 
 def facts_statement(
     checked: Checked, metric: Definition, span: Span, values: Values, latest_us: int
 ) -> str:
-    """SQL: the stretches of tickets held that fall into time present: `ticket`, `ordinal`, bucket,
-    keys, `began` and `ended` (the parts of several stretches of presence taken together)."""
-    listed = "".join(f", {name}" for name in key_names(checked))
-    return f"""SELECT ticket, ordinal, bucket{listed}, min(greatest(h.began, p.began, b.began)) AS began,
-            sum(least(h.ended, p.ended, b.ended) - greatest(h.began, p.began, b.began)) AS length
+    """SQL: the facts in the span, each a stretch in which an agent held a ticket while present: `ticket`,
+    `ordinal`, keys, `began`, `length`."""
+    listed = "".join(f", p.{name}" for name in key_names(checked))
+    return f"""SELECT ticket, ordinal{listed}, greatest(h.began, p.began) AS began,
+            least(h.ended, p.ended) - greatest(h.began, p.began) AS length
         FROM ({held_rows(span, latest_us)}) h
         JOIN ({present_rows(checked, metric, span, values, latest_us)}) p
-            ON p.whose = h.whose AND p.began < h.ended AND p.ended > h.began
-        JOIN (SELECT unnest(range({len(span.starts)})) AS bucket,
-                unnest({values.bind(list(span.starts))}::BIGINT[]) AS began,
-                unnest({values.bind(list(span.ends))}::BIGINT[]) AS ended) b
-            ON b.began < least(h.ended, p.ended) AND b.ended > greatest(h.began, p.began)
-        GROUP BY ticket, ordinal, bucket{listed}"""
-
-
-def count_statement(
-    checked: Checked, metric: Definition, span: Span, values: Values, latest_us: int
-) -> str:
-    """How many of those there are: bucket, keys, count."""
-    listed = "".join(f", {name}" for name in key_names(checked))
-    inner = facts_statement(checked, metric, span, values, latest_us)
-    return f"SELECT bucket{listed}, count(*) FROM ({inner}) GROUP BY ALL"
-
-
-def found(
-    metrics: Sequence[Definition],
-    values: dict[tuple[str, int, tuple[str | None, ...]], Any],
-    counts: Iterable[tuple[Any, ...]],
-) -> Iterator[Found]:
-    """Values and numbers of facts together."""
-    facts = {(row[0], tuple(row[1:-1])): row[-1] for row in counts}
-    for metric in metrics:
-        for (name, bucket, group), value in values.items():
-            if name == metric.name:
-                figure = Figure(facts=facts.get((bucket, group), 0), ready=value)
-                yield Found(metric, bucket, group, figure)
+            ON p.whose = h.whose AND p.began < h.ended AND p.ended > h.began"""

@@ -15,6 +15,8 @@ from services.sla.timers.table import timers
 
 DUE_INTERVAL_S: Final = 5.0
 COUNT_INTERVAL_S: Final = 30.0
+SHARE_MAX: Final = 0.01
+"""Of the time that counting may take: of a million timers it takes a second."""
 KINDS: Final = ("warning", "breach")
 
 

@@ -18,8 +18,16 @@ from services.reporting.domain.metrics.standing import STANDING
 from services.reporting.domain.metrics.times import TIMES
 from services.reporting.domain.metrics.volume import VOLUME
 
+GROUPS_OF_METRICS: Final[Mapping[str, tuple[Definition, ...]]] = {
+    "What happens": VOLUME,
+    "How long it takes": TIMES,
+    "How well it goes": QUALITY,
+    "What stands, and who carries it": STANDING,
+}
+"""In the order in which documentation shows them."""
+
 METRICS: Final[Mapping[str, Definition]] = {
-    metric.name: metric for metric in (*VOLUME, *TIMES, *QUALITY, *STANDING)
+    metric.name: metric for metrics in GROUPS_OF_METRICS.values() for metric in metrics
 }
 """By name, in the order in which documentation shows them."""
 
@@ -66,6 +74,7 @@ def defaults_of(metric: Definition) -> tuple[Aggregate, ...]:
 
 
 __all__ = [
+    "GROUPS_OF_METRICS",
     "METRICS",
     "Aggregate",
     "Definition",

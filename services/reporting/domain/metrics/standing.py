@@ -24,7 +24,7 @@ def _present(
     better: Better = "neither",
     edges: str = "",
 ) -> Definition:
-    events = ("AgentRegistered", "AgentPresenceChanged", *_HELD)
+    events = ("AgentRegistered", "PresenceChanged", *_HELD)
     return Definition(
         name,
         title,
