@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,26 @@ from tests.e2e.desk import Desk, running, until
 from tests.faults.work import import_sample
 
 EXAMPLE = ROOT / "docs" / "examples" / "rebuild_tickets.py"
+DUCKDB = ROOT / "docs" / "examples" / "duckdb_export.py"
 GUIDE = ROOT / "docs" / "guides" / "data-teams.md"
+
+NEXT_MONTH = datetime.now(UTC).date() + timedelta(days=31)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def rebuild() -> Callable[[str], Coroutine[Any, Any, dict[str, Ticket]]]:
-    spec = importlib.util.spec_from_file_location("rebuild_tickets", EXAMPLE)
+def example(file: Path) -> Any:
+    """The example as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    function: Callable[[str], Coroutine[Any, Any, dict[str, Ticket]]] = module.rebuild
+    return module
+
+
+def rebuild() -> Callable[[str], Coroutine[Any, Any, dict[str, Ticket]]]:
+    function: Callable[[str], Coroutine[Any, Any, dict[str, Ticket]]] = example(EXAMPLE).rebuild
     return function
 
 
@@ -110,6 +119,60 @@ def test_the_export_makes_them_too(desk: Desk, tmp_path: Path) -> None:
     checked = desk.cli("export", "verify", str(folder), "--topics")
     assert checked["ok"]
     assert checked["compared"] == checked["events"]
+
+
+def figures(desk: Desk, **asked: str) -> list[tuple[Any, ...]]:
+    """Of the report API: the month or the group, and every cell of it."""
+    text = "&".join(f"{name}={value}" for name, value in asked.items())
+    found = desk.get("reporting", f"/v1/report?{text}&zone=Europe/Madrid")
+    return [
+        (
+            date.fromisoformat(row["bucket_local"][:10])
+            if row["bucket"]
+            else row["keys"]["priority"],
+            *(cell["value"] for cell in row["cells"]),
+        )
+        for row in found["rows"]
+    ]
+
+
+def test_duckdb_makes_the_figures_of_the_report_api(desk: Desk, tmp_path: Path) -> None:
+    module, folder = example(DUCKDB), tmp_path / "export"
+
+    def compared() -> bool:
+        desk.cli("export", "parquet", "--to", str(folder))
+        desk.cli("export", "facts", "--to", str(folder))
+        first = date(2016, 1, 1)
+        months = {"granularity": "month", "from": str(first), "to": str(NEXT_MONTH)}
+        asked = {"metrics": "resolution_time", "by": "priority", "aggregates": "count,p50,p90"}
+        api = (
+            figures(desk, metrics="created", **months),
+            sorted(figures(desk, **asked)),
+            figures(desk, metrics="backlog", **months),
+        )
+        with module.connect(str(folder)) as connection:
+            made = (
+                module.created_per_month(connection),
+                module.resolution_by_priority(connection),
+                module.backlog_per_month(connection),
+            )
+        known = dict(made[2])
+        created = [row for row in api[0] if row[1]]
+        backlog = [(month, count) for month, count in api[2] if month in known]
+        return (created, api[1], backlog) == made and len(made[0]) > 5 and len(made[2]) > 100
+
+    until(compared, "DuckDB and the API agree")
+
+
+def test_the_duckdb_example_runs_as_it_is_documented(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    desk.cli("export", "parquet", "--to", str(folder))
+    desk.cli("export", "facts", "--to", str(folder))
+    done = subprocess.run(
+        [sys.executable, DUCKDB, folder], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "critical\t" in done.stdout
+    assert desk.cli("export", "verify", str(folder))["facts"] > 300
 
 
 def test_it_runs_as_it_is_documented(desk: Desk) -> None:
