@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json] [--quick] [--profile DIR]`, `python -m bench list`, `… all`."""
+"""`python -m bench NAME [--json] [--quick] [--scale PART] [--profile DIR]`, `… list`, `… all`, `… table`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ BENCHMARKS: Final = (
     "routing_decisions",
     "routing_day",
     "routing_history",
+    "reporting_rebuild",
+    "fold_peers",
+    "reporting_year",
+    "freshness",
 )
 """One file each, with NAME, WHAT and `async def run(how) -> Result`."""
 RESULTS: Final = ROOT / "bench" / "results"
@@ -31,10 +35,13 @@ PAGE: Final = ROOT / "docs" / "performance.md"
 def main() -> int:
     """0, or 1 when something could not be measured. A goal that is missed is not a failure."""
     arguments = _arguments()
-    how = How(quick=arguments.quick, profile=arguments.profile, tell=_tell)
+    how = How(arguments.quick, arguments.profile, arguments.scale, _tell)
     if arguments.name == "list":
         for name in BENCHMARKS:
-            print(f"{name:16} {_module(name).WHAT}")
+            print(f"{name:18} {_module(name).WHAT}")
+        return 0
+    if arguments.name == "table":
+        write_table(PAGE, RESULTS, BENCHMARKS)
         return 0
     names = BENCHMARKS if arguments.name == "all" else (arguments.name,)
     failed = False
@@ -65,9 +72,10 @@ def _tell(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=[*BENCHMARKS, "all", "list"])
+    parser.add_argument("name", choices=[*BENCHMARKS, "all", "list", "table"])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="a small load; figures mean little")
+    parser.add_argument("--scale", type=float, metavar="PART", help="of the largest size (0 to 1)")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="profile the services (py-spy)")
     return parser.parse_args()
 

@@ -28,7 +28,7 @@ YEAR_H: Final = 365 * 24
 ZONE_H: Final = 1
 """The desk's wall clock is an hour ahead of UTC."""
 TICKETS_PER_PIECE: Final = 2_000
-AGENTS: Final = 400
+TEAMS: Final = 12
 EVENTS_PER_TICKET: Final = 10
 """About, clocks included."""
 
@@ -68,10 +68,16 @@ WEEKDAYS: Final = (118, 112, 106, 102, 92, 26, 18)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`tickets` of one year, numbered by creation; `seed` of all that is drawn."""
+    """`tickets` of one year, numbered by creation; `agents` who work on them in teams of equal size;
+    `seed` of all that is drawn."""
 
     tickets: int = 2_000_000
+    agents: int = 408
     seed: int = 1
+
+    @property
+    def team_size(self) -> int:
+        return self.agents // TEAMS
 
     @property
     def pieces(self) -> int:
@@ -92,15 +98,15 @@ def piece(plan: Plan, number: int) -> Streams:
     streams: Streams = []
     for index in range(count):
         begin = YEAR_BEGIN + timedelta(seconds=int(hours[index] * 3_600), microseconds=index)
-        life = _Life(rng, first + index + 1, begin)
+        life = _Life(rng, first + index + 1, begin, plan.team_size)
         streams += life.streams()
     return streams
 
 
 def agents(plan: Plan) -> Iterator[list[EventEnvelope]]:
     """The streams of the agents: a working day on most weekdays, with a break."""
-    for number in range(AGENTS):
-        yield _agent(random.Random(plan.seed * 7_919 + number), number)
+    for number in range(plan.team_size * TEAMS):
+        yield _agent(random.Random(plan.seed * 7_919 + number), number, plan.team_size)
 
 
 _SHARES: dict[int, Any] = {}
@@ -145,23 +151,21 @@ _DAY_S: Final = 86_400.0
 class _Life:
     """One ticket from its creation to whatever came of it within the year."""
 
-    def __init__(self, rng: random.Random, number: int, begin: datetime) -> None:
+    def __init__(self, rng: random.Random, number: int, begin: datetime, team_size: int) -> None:
         self._rng = rng
         # As uuid7 does: ids in the order of creation, which is how histories grow.
         self.id = f"{number:012x}"
         self.id = f"{self.id[:8]}-{self.id[8:]}-7000-8000-{rng.getrandbits(48):012x}"
         self._sla_id = f"sla:{self.id}"
         self._number = number
+        self._team_size = team_size
         self._now = self._begin = begin
         self._channel = _CHANNEL.draw(rng)
         self._language = _LANGUAGE.draw(rng)
         self._priority = _PRIORITY.draw(rng)
         self._category = _CATEGORY.draw(rng)
         self._status = Status.NEW
-        self._group = f"team-{self._category % 12 + 1:02d}"
-        self._agent = (
-            f"agent-{(self._category % 12) * (AGENTS // 12) + rng.randrange(AGENTS // 12):03d}"
-        )
+        self._agent = self._somebody_of(self._category % TEAMS)
         self._requester = f"r-{int(rng.random() ** 2 * 300_000)}"
         self._ticket: list[EventEnvelope] = []
         self._clocks: list[EventEnvelope] = []
@@ -231,9 +235,12 @@ class _Life:
             cause: t.EscalationCause = "sla" if rng.random() < 0.4 else "manual"
             moved = t.Escalated.model_construct(tier=2, previous_tier=1, cause=cause)
             self._say(moved, f"agent:{self._agent}")
-        number = rng.randrange(12)
-        self._group = f"team-{number + 1:02d}"
-        self._assign(f"agent-{number * (AGENTS // 12) + rng.randrange(AGENTS // 12):03d}")
+        self._assign(self._somebody_of(rng.randrange(TEAMS)))
+
+    def _somebody_of(self, team: int) -> str:
+        """An agent of the team, which has the ticket from here on."""
+        self._group = f"team-{team + 1:02d}"
+        return f"agent-{team * self._team_size + self._rng.randrange(self._team_size):03d}"
 
     def _ask_back(self) -> None:
         self._move(Status.PENDING)
@@ -338,9 +345,9 @@ class _Life:
         )
 
 
-def _agent(rng: random.Random, number: int) -> list[EventEnvelope]:
+def _agent(rng: random.Random, number: int, team_size: int) -> list[EventEnvelope]:
     stream_id = f"agent:agent-{number:03d}"
-    group = f"team-{min(number // (AGENTS // 12), 11) + 1:02d}"
+    group = f"team-{number // team_size + 1:02d}"
     registered = agent.AgentRegistered(name=f"Agent {number}", groups=(group,), capacity=6)
     stream = [envelope(stream_id, 1, registered, YEAR_BEGIN, "agent:admin", number)]
 

@@ -40,10 +40,12 @@ class Missing(Exception):
 @dataclass(frozen=True, slots=True)
 class How:
     """How to measure. `quick`: a small load that shows that it works, not what it does.
-    `profile`: a directory for profiles of the services, made by py-spy."""
+    `profile`: a directory for profiles of the services, made by py-spy. `scale`: of what a benchmark
+    has at most, where that takes long; None: what it takes usually."""
 
     quick: bool = False
     profile: Path | None = None
+    scale: float | None = None
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -325,7 +327,7 @@ class Usage:
                 self._cpu[process.pid] = (name, first, spent)
                 memory += _own_memory(process) if len(family) > 1 else process.memory_info().rss
         if len(family) == 1:
-            memory = max(memory, _peak_of(root.pid))
+            memory = max(memory, peak_of(root.pid))
         self.used[name].peak_mb = max(self.used[name].peak_mb, memory / MB)
 
 
@@ -340,7 +342,8 @@ def _own_memory(process: psutil.Process) -> float:
     return float(memory.rss - getattr(memory, "shared", 0))
 
 
-def _peak_of(pid: int) -> float:
+def peak_of(pid: int) -> float:
+    """The most resident memory that a process ever had, in bytes; 0 where the system does not say."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
             if line.startswith("VmHWM:"):

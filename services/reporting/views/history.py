@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Connection, Index, String, Table
 
 from libs.events import EventEnvelope
 from services.reporting.domain import microseconds
-from services.reporting.views.sql import METADATA, Save, clean
+from services.reporting.views.sql import METADATA, RowTuple, Save, clean
 
 HISTORY = Table(
     "history",
@@ -61,20 +61,20 @@ def streams_of(ticket_id: str) -> tuple[str, str, str]:
     return ticket_id, SLA_PREFIX + ticket_id, DECISION_PREFIX + ticket_id
 
 
+def row_of(e: EventEnvelope) -> RowTuple:
+    """An event's row, in the order of the columns."""
+    recorded_us = microseconds(e.recorded_time)
+    time_us = recorded_us if e.time == e.recorded_time else microseconds(e.time)
+    actor, cause = e.actor, e.causation_id
+    if "\x00" in actor or "\x00" in cause:
+        actor, cause = clean(actor), clean(cause)
+    return (e.stream_id, e.sequence, e.type, time_us, recorded_us, actor, cause, e.data.decode())
+
+
 class HistoryView:
     def apply(self, connection: Connection, envelopes: Sequence[EventEnvelope]) -> None:
         """Keep the events of all streams."""
-        us = microseconds
-        rows = []
-        for e in envelopes:
-            recorded_us = us(e.recorded_time)
-            time_us = recorded_us if e.time == e.recorded_time else us(e.time)
-            actor, cause, data = e.actor, e.causation_id, e.data.decode()
-            if "\x00" in actor or "\x00" in cause:
-                actor, cause = clean(actor), clean(cause)
-            rows.append(
-                (e.stream_id, e.sequence, e.type, time_us, recorded_us, actor, cause, data),
-            )
+        rows = [row_of(envelope) for envelope in envelopes]
         _save_history(connection, rows)
 
     def apply_rejections(

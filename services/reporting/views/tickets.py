@@ -133,7 +133,7 @@ class TicketsView:
                     tally.add(hour, name)
         for ticket_id, after in touched.items():
             statuses.move(before_batch.get(ticket_id), after.status)
-        _save(connection, [_row(s, first_solved.get(s.id)) for s in touched.values()])
+        _save(connection, [row_of(s, first_solved.get(s.id)) for s in touched.values()])
 
 
 _COUNTED: Final = frozenset(
@@ -218,7 +218,9 @@ def ticket_of(row: dict[str, Any]) -> Ticket:
 _NO_TAGS: Final[frozenset[str]] = frozenset()
 
 
-def _row(s: Ticket, first_solved_us: int | None) -> RowTuple:
+def row_of(s: Ticket, first_solved_us: int | None) -> RowTuple:
+    """The reverse of `ticket_of`, in the order of the columns. Raises Poison for a number that no
+    column holds."""
     created, replied, solved = _us(s.created_at), _us(s.first_replied_at), _us(s.solved_at)
     row = (
         s.id,
