@@ -106,10 +106,10 @@ async def _compare(
                 result = await asyncio.to_thread(shadow.apply, fitting)
                 report.events += result.applied + result.redriven
                 report.parked += result.parked
+                report.applied_s = round(monotonic_s() - began_s, 3)
             done += len(records)
             if progress is not None:
                 progress(done, max(total, done))
-        report.applied_s = round(monotonic_s() - began_s, 3)
         with shadow.database.reading() as rebuilt:
             report.tables = compare_tables(snapshot, rebuilt)
             report.figures = compare_figures(snapshot, rebuilt)
