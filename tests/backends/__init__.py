@@ -9,7 +9,7 @@
 
 What is nowhere skips its tests with the reasons; BITACORA_TEST_REQUIRE=kafka,postgres,browser makes
 that a failure instead. `prometheus` may be named there too: Prometheus and promtool, from the PATH or
-from `make prometheus`.
+from `make prometheus`; and `go`, which builds Grafana's own check of dashboards.
 
 One server serves all workers of pytest-xdist: the first who needs it starts a keeper (keeper.py), a
 process that runs the server until the test session ends, however it ends.

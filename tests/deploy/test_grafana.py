@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +18,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana import generate
 from deploy.grafana.boards import BOARDS
+from tests.backends.shared import missing
 from tests.deploy.rules import known_names, names_in
 
 FILES: Final = sorted(generate.FILES.glob("*.json"))
 UNITS: Final = frozenset({"short", "s", "bytes", "reqps", "ops", "percentunit"})
 VARIABLE: Final = re.compile(r"\$\{?(\w+)")
+STRICT: Final = generate.FILES.parent / "strict"
 PROVISIONING: Final = generate.FILES.parent / "provisioning"
 
 register_default_plugins()
@@ -47,6 +51,35 @@ def test_a_dashboard_is_what_grafana_s_own_types_say_it_is(file: Path) -> None:
     through = json.loads(json.dumps(Dashboard.from_json(load(file)), cls=JSONEncoder))
     assert through == load(file)
     assert load(file)["schemaVersion"] >= 36
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that reads dashboards by Grafana's Go types."""
+    program = tmp_path_factory.mktemp("strict") / "strict"
+    if shutil.which("go") is None:
+        missing("go", "install Go 1.23 or newer")
+    # One package at a time, politely: the other tests need the processors, too.
+    command = ["nice", "go", "build", "-p", "1", "-o", str(program), "."]
+    done = subprocess.run(command, cwd=STRICT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        missing("go", done.stderr[-1_000:])
+    return program
+
+
+@pytest.mark.go
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_dashboards_are_valid_by_grafana_s_strict_types(strict: Path, tmp_path: Path) -> None:
+    done = subprocess.run([strict, *FILES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    wrong = tmp_path / "wrong.json"
+    text = FILES[0].read_text("utf-8").replace('"showLegend"', '"showLegende"')
+    wrong.write_text(text.replace('"fillOpacity": 8', '"fillOpacity": "8"'), "utf-8")
+    done = subprocess.run([strict, wrong], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "unexpected field 'showLegende'" in done.stdout
+    assert "cannot unmarshal string" in done.stdout
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
