@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +20,17 @@ from cli.output import (
     progress,
     say,
 )
+from cli.rebuild_facts import facts
 from cli.system import database_url
 from libs.runtime.runstate import read_run
 from libs.runtime.settings import settings_of
+from services.reporting.compare import TableDifference
 from services.reporting.rebuild import RebuildReport, rebuild
 
 app = typer.Typer(help="Make read models anew from the topics.", no_args_is_help=True)
+
+
+app.command()(facts)
 
 
 @app.callback()
@@ -69,10 +74,17 @@ def reporting(
         raise typer.Exit(FAILED)
 
 
+def _of_facts(table: TableDifference) -> TableDifference:
+    return replace(table, table=f"facts: {table.table}")
+
+
 def as_document(report: RebuildReport) -> dict[str, Any]:
     """The report as one JSON object."""
-    tables = [{**asdict(table), "equal": table.equal} for table in report.tables]
-    return {"ok": report.ok, **asdict(report), "tables": tables}
+    tables, facts = (
+        [{**asdict(table), "equal": table.equal} for table in compared]
+        for compared in (report.tables, report.facts)
+    )
+    return {"ok": report.ok, **asdict(report), "tables": tables, "facts": facts}
 
 
 def _print(report: RebuildReport) -> None:
@@ -87,10 +99,10 @@ def _print(report: RebuildReport) -> None:
             t.different,
             "yes" if t.equal else "NO",
         )
-        for t in report.tables
+        for t in (*report.tables, *(_of_facts(table) for table in report.facts))
     ]
     print_table(columns, rows)
-    for table in report.tables:
+    for table in (*report.tables, *report.facts):
         for example in table.examples:
             say(f"{table.table} {example}")
     for figure in report.figures:

@@ -8,6 +8,8 @@ from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.config import ReportingSettings
 from services.reporting.facts.facts import Facts
+from services.reporting.facts.rebuilding import Rebuilds
+from services.reporting.facts.routes import rebuild_routes
 from services.reporting.gauges import FACTS_INTERVAL_S, FactsGauges
 from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.metrics import ReportingMetrics
@@ -44,6 +46,7 @@ def build(settings: ReportingSettings) -> Service:
     snapshots, floors = Snapshots(store), Floors(store)
     service.http.include_router(api.router(store, snapshots, floors))
     service.http.include_router(report_routes(store, reports))
+    service.http.include_router(rebuild_routes(Rebuilds(facts, store.clock)))
     if settings.page:
         from services.reporting.page import mount
         from services.reporting.page.open import count_open

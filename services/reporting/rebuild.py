@@ -11,6 +11,7 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -21,6 +22,8 @@ from libs.runtime.database import Database
 from libs.runtime.errors import Rejected
 from libs.runtime.topiclog import TopicLog, open_topics
 from services.reporting.compare import TableDifference, compare_figures, compare_tables
+from services.reporting.facts.facts import CALENDAR
+from services.reporting.facts.rebuilding import compare_facts
 from services.reporting.handlers import TOPICS
 from services.reporting.shadow import Shadow
 
@@ -39,8 +42,9 @@ class RebuildReport:
 
     `events` were applied to reach the live state; `behind` more lie on the topics, which the live
     service has not applied yet; `parked` could not be applied here; `applied_s` is how long it took to
-    read and apply the events, before the comparison; `held_s` is how long the live consumer waited
-    during the switch.
+    read and apply the events, before the comparison; `facts` compares the fact tables that follow from
+    both, by `questions` put to both too (`facts_s`: how long that took); `held_s` is how long the live
+    consumer waited during the switch.
     """
 
     events: int = 0
@@ -50,13 +54,17 @@ class RebuildReport:
     seconds: float = 0.0
     events_per_second: float = 0.0
     tables: list[TableDifference] = field(default_factory=list)
+    facts: list[TableDifference] = field(default_factory=list)
+    questions: int = 0
+    facts_s: float = 0.0
     figures: list[str] = field(default_factory=list)
     replaced: bool = False
     held_s: float = 0.0
 
     @property
     def ok(self) -> bool:
-        return not self.figures and all(table.equal for table in self.tables)
+        tables = (*self.tables, *self.facts)
+        return not self.figures and all(table.equal for table in tables)
 
 
 async def rebuild(
@@ -65,6 +73,7 @@ async def rebuild(
     *,
     replace: bool = False,
     progress: Progress | None = None,
+    calendar: str = CALENDAR,
 ) -> RebuildReport:
     """Rebuild reporting's tables beside the live ones, compare, and with `replace` switch.
 
@@ -78,7 +87,7 @@ async def rebuild(
     try:
         with _few_collections(), closing(Shadow(live, RealClock())) as shadow:
             async with open_topics(bootstrap, TOPICS) as log:
-                await _compare(live, shadow, log, report, progress)
+                await _compare(live, shadow, log, report, progress, calendar)
                 report.seconds = round(monotonic_s() - began_s, 3)
                 report.events_per_second = round(report.events / max(report.seconds, 0.001))
                 if replace:
@@ -94,6 +103,7 @@ async def _compare(
     log: TopicLog,
     report: RebuildReport,
     progress: Progress | None,
+    calendar: str,
 ) -> None:
     with live.reading() as snapshot:
         reached = _reached(snapshot, shadow)
@@ -113,6 +123,16 @@ async def _compare(
         with shadow.database.reading() as rebuilt:
             report.tables = compare_tables(snapshot, rebuilt)
             report.figures = compare_figures(snapshot, rebuilt)
+            began_s = monotonic_s()
+            report.facts, report.questions, differing = await asyncio.to_thread(
+                compare_facts,
+                snapshot,
+                rebuilt,
+                calendar=calendar,
+                directory=Path(str(live.url.database)).parent if live.is_sqlite else None,
+            )
+            report.figures += differing
+            report.facts_s = round(monotonic_s() - began_s, 3)
     for (topic, partition), offset in held.items():
         log.back_to(topic, partition, offset)
 

@@ -53,9 +53,13 @@ class Copy:
             remove(file)
             file.parent.mkdir(parents=True, exist_ok=True)
         connection = _connect(file, memory_mb)
-        for statement in TABLES.values():
-            connection.execute(statement)
-        return cls(file, connection)
+        try:
+            for statement in TABLES.values():
+                connection.execute(statement)
+            return cls(file, connection)
+        except duckdb.Error as error:
+            connection.close()
+            raise Transient("facts_disk", str(error)[:300]) from error
 
     @classmethod
     def open(cls, file: Path, *, memory_mb: int) -> Copy:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 
 from libs.runtime.clock import Clock, monotonic_s
 from libs.runtime.database import Database
-from libs.runtime.errors import Transient
+from libs.runtime.errors import Rejected, Transient
 from libs.runtime.logs import get_logger
 from services.reporting.domain import microseconds
 from services.reporting.facts.business import Business, Calendars
 from services.reporting.facts.copy import MEMORY, Copy, Unusable, read_meta, remove
 from services.reporting.facts.follow import LATEST, FellBehind, Progress, follow, load
 from services.reporting.facts.recorded import Recorded
-from services.reporting.views.changes import read_head
+from services.reporting.facts.source import source_of
+from services.reporting.views.changes import ensure_head, read_head
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 INTERVAL_S: Final = 0.1
@@ -53,6 +55,13 @@ def _number_in(meta: dict[str, str], name: str) -> int | None:
 def _latest(cursor: duckdb.DuckDBPyConnection) -> int | None:
     row = cursor.execute(LATEST).fetchone()
     return None if row is None or row[0] is None else int(row[0])
+
+
+@contextmanager
+def _held(copy: Copy) -> Iterator[Reading]:
+    with copy.reading() as cursor:
+        meta = read_meta(cursor)
+        yield Reading(cursor, int(meta["stamp"]), _number_in(meta, "recorded_us"))
 
 
 class _Live:
@@ -90,6 +99,8 @@ class Facts:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="facts")
         self._wanted: asyncio.Event | None = None
         self._over = False
+        self._rebuilding = threading.Lock()
+        self._half_made: set[Path | None] = set()
         self.loading: tuple[int, int] | None = None
         """(events of tickets read, about how many there are) while everything is read."""
 
@@ -104,9 +115,8 @@ class Facts:
         """
         live = self._copy()
         if as_recorded_us is None:
-            with live.copy.reading() as cursor:
-                meta = read_meta(cursor)
-                yield Reading(cursor, int(meta["stamp"]), _number_in(meta, "recorded_us"))
+            with _held(live.copy) as reading:
+                yield reading
         else:
             with live.recorded.reading(as_recorded_us, self._business()) as cursor:
                 stamp = int(read_meta(cursor)["stamp"])
@@ -212,6 +222,62 @@ class Facts:
                 self._tell(live.copy)
             return changed is not None
 
+    def rebuild(
+        self,
+        compare: Callable[[Reading, Reading], T],
+        progress: Progress | None = None,
+    ) -> T:
+        """Make the facts anew beside the live ones, which serve meanwhile; compare the two at one
+        revision; switch. Returns what `compare` (live, rebuilt) says. Interrupted or failed: the live
+        ones stay, and the half-made ones are thrown away.
+
+        Raises Rejected (`rebuild_running`), Transient, and what `compare` raises.
+        """
+        if not self._rebuilding.acquire(blocking=False):
+            raise Rejected(
+                "rebuild_running", "the facts are being made anew already; wait for that"
+            )
+        try:
+            live = self._copy()
+            copy = self._make(progress)
+            try:
+                with ExitStack() as held:
+                    with self._writing:
+                        self._level(live.copy, copy)
+                        one, two = (held.enter_context(_held(c)) for c in (live.copy, copy))
+                    outcome = compare(one, two)
+                with self._writing:
+                    self._catch_up(copy)
+                    self._switch(copy)
+            except BaseException:
+                self._throw_away(copy)
+                raise
+            return outcome
+        finally:
+            self._rebuilding.release()
+
+    def _level(self, one: Copy, two: Copy) -> None:
+        """Bring both to the same revision, whatever is written meanwhile."""
+        while one.meta()["revision"] != two.meta()["revision"]:
+            for copy in (one, two):
+                self._catch_up(copy)
+
+    def _catch_up(self, copy: Copy) -> None:
+        live = self._live
+        changing = live.recorded.changed if live is not None and live.copy is copy else None
+        while (
+            follow(self._database, copy, calendars=self._calendars, changing=changing) is not None
+        ):
+            pass
+        if changing is not None:
+            self._tell(copy)
+
+    def _throw_away(self, copy: Copy) -> None:
+        copy.close()
+        if copy.file is not None:
+            remove(copy.file)
+        self._half_made.discard(copy.file)
+
     def _open(self) -> _Live:
         for file in sorted(self._files(), key=_number, reverse=True):
             try:
@@ -226,6 +292,7 @@ class Facts:
     def _make(self, progress: Progress | None = None) -> Copy:
         """A new copy beside the live one, complete at the moment when this returns."""
         copy = Copy.create(self._next_file(), memory_mb=self._memory_mb)
+        self._half_made.add(copy.file)
         stamp = max(self.stamp + 1, microseconds(self._clock.now()))
         began_s = monotonic_s()
 
@@ -238,15 +305,22 @@ class Facts:
 
         try:
             tell(0, 0)
-            load(self._database, copy, calendars=self._calendars, stamp=stamp, progress=tell)
-            while follow(self._database, copy, calendars=self._calendars) is not None:
-                pass
-        except BaseException as error:
-            copy.close()
-            if copy.file is not None:
-                remove(copy.file)
-            if isinstance(error, FellBehind):
-                raise Transient("facts_fell_behind", "the tables were replaced meanwhile") from None
+            with self._database.transaction() as connection:
+                head = ensure_head(connection)
+            load(
+                source_of(self._database),
+                copy,
+                head=head,
+                calendars=self._calendars,
+                stamp=stamp,
+                progress=tell,
+            )
+            self._catch_up(copy)
+        except FellBehind:
+            self._throw_away(copy)
+            raise Transient("facts_fell_behind", "the tables were replaced meanwhile") from None
+        except BaseException:
+            self._throw_away(copy)
             raise
         finally:
             self.loading = None
@@ -257,11 +331,12 @@ class Facts:
         """Readers that began before go on with the copy before; its file goes when they have ended."""
         before, live = self._live, _Live(self._database, copy)
         self._live = live
+        self._half_made.discard(copy.file)
         self._tell(copy)
         if before is not None:
             before.copy.close()
         for file in self._files():
-            if file != copy.file:
+            if file != copy.file and file not in self._half_made:
                 remove(file)
         return live
 

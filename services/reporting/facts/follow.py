@@ -24,6 +24,7 @@ from services.reporting.facts.copy import (
 )
 from services.reporting.facts.source import (
     Histories,
+    Source,
     agent_pages,
     is_ticket,
     read_histories,
@@ -31,7 +32,7 @@ from services.reporting.facts.source import (
 )
 from services.reporting.facts.tables import VERSION
 from services.reporting.views import POSITIONS
-from services.reporting.views.changes import Head, changed_since, ensure_head, read_head
+from services.reporting.views.changes import Head, changed_since, read_head
 from services.reporting.views.history import AGENT_PREFIX, SLA_PREFIX
 
 Progress = Callable[[int, int], None]
@@ -48,29 +49,29 @@ STREAMS_MAX: Final = 20_000
 
 
 def load(
-    database: Database,
+    source: Source,
     copy: Copy,
     *,
+    head: Head,
     calendars: Calendars,
     stamp: int,
     progress: Progress | None = None,
 ) -> None:
-    """Fill an empty copy with what the database holds. It is whole, and may be opened, once this
-    returns; what changed meanwhile is for `follow`. Raises Transient."""
-    with database.transaction() as connection:
-        head = ensure_head(connection)
+    """Fill an empty copy with what the source holds. It is whole, and may be opened, once this
+    returns; what changed since `head` is for `follow`. Raises Transient."""
+    with source.reading() as connection:
         total = _ticket_events(connection)
         business = calendars.of(connection)
     done = 0
-    for page in ticket_pages(database):
+    for page in ticket_pages(source):
         done += sum(map(len, page.values()))
-        with database.reading() as connection:
+        with source.reading() as connection:
             clocks = read_histories(connection, [SLA_PREFIX + ticket_id for ticket_id in page])
         with copy.writing() as cursor:
             insert_tickets(copy, cursor, page, clocks, business.time)
         if progress is not None:
             progress(done, max(total, done))
-    for page in agent_pages(database):
+    for page in agent_pages(source):
         with copy.writing() as cursor:
             insert(cursor, agent_tables(copy.schemas, _agents(page)))
     with copy.writing() as cursor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -86,24 +88,41 @@ def _rows(connection: Connection, query: str, parameters: Sequence[Any]) -> Iter
     return driver.cursor().execute(query, tuple(parameters))  # type: ignore[no-any-return]
 
 
-def ticket_pages(database: Database) -> Iterator[Histories]:
-    """The streams of all tickets. Each page is a snapshot of its own: what changes while others are
-    read must be read again."""
-    for low, high in _between_others(database):
-        yield from _pages(database, low, high, others=not database.is_sqlite)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where histories come from: `reading` opens a snapshot. Those of a database are each a new one;
+    what changes while pages are read must then be read again."""
+
+    reading: Callable[[], AbstractContextManager[Connection]]
+    is_sqlite: bool
 
 
-def agent_pages(database: Database) -> Iterator[Histories]:
-    if database.is_sqlite:
-        yield from _pages(database, AGENT_PREFIX, _after(AGENT_PREFIX))
+def source_of(database: Database) -> Source:
+    return Source(database.reading, database.is_sqlite)
+
+
+def fixed_source(connection: Connection) -> Source:
+    """Every page from the one snapshot that this connection sees."""
+    return Source(lambda: nullcontext(connection), connection.dialect.name == "sqlite")
+
+
+def ticket_pages(source: Source) -> Iterator[Histories]:
+    """The streams of all tickets."""
+    for low, high in _between_others(source):
+        yield from _pages(source, low, high, others=not source.is_sqlite)
+
+
+def agent_pages(source: Source) -> Iterator[Histories]:
+    if source.is_sqlite:
+        yield from _pages(source, AGENT_PREFIX, _after(AGENT_PREFIX))
     else:
-        yield from _pages(database, "", None, only=AGENT_PREFIX)
+        yield from _pages(source, "", None, only=AGENT_PREFIX)
 
 
-def _between_others(database: Database) -> list[tuple[str, str | None]]:
+def _between_others(source: Source) -> list[tuple[str, str | None]]:
     """SQLite orders by bytes, so the other streams can be left out; a PostgreSQL may order as its
     language does, and filters."""
-    if not database.is_sqlite:
+    if not source.is_sqlite:
         return [("", None)]
     edges: list[tuple[str, str | None]] = []
     low = ""
@@ -118,9 +137,9 @@ def _after(prefix: str) -> str:
 
 
 def _pages(
-    database: Database, low: str, high: str | None, *, others: bool = False, only: str = ""
+    source: Source, low: str, high: str | None, *, others: bool = False, only: str = ""
 ) -> Iterator[Histories]:
-    mark, size, last = "?" if database.is_sqlite else "%s", PAGE_ROWS, ""
+    mark, size, last = "?" if source.is_sqlite else "%s", PAGE_ROWS, ""
     while True:
         where, parameters = (
             [f"stream_id > {mark}" if last else f"stream_id >= {mark}"],
@@ -137,7 +156,7 @@ def _pages(
             f"SELECT {_COLUMNS} FROM history WHERE {' AND '.join(where)}"  # noqa: S608 - our own names
             f" ORDER BY stream_id, sequence LIMIT {size}"
         )
-        with database.reading() as connection:
+        with source.reading() as connection:
             rows = list(_rows(connection, query, parameters))
         whole = len(rows) < size
         page = {stream: [row[1:] for row in part] for stream, part in groupby(rows, itemgetter(0))}
