@@ -110,11 +110,14 @@ def facts(
     from cli.export.facts import export_facts
     from cli.system import database_url
     from libs.runtime.errors import Transient
+    from services.reporting.config import ReportingSettings
 
     folder = to or data_dir / FOLDER
+    address = database_url("reporting", data_dir)
+    calendar = ReportingSettings(data_dir=data_dir).calendar
     try:
         with progress("exporting facts") as tick:
-            report = export_facts(database_url("reporting", data_dir), folder, tick)
+            report = export_facts(address, folder, tick, calendar=calendar)
     except (OSError, Transient) as error:
         reason = error.detail if isinstance(error, Transient) else str(error)
         raise CommandError(

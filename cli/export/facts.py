@@ -32,7 +32,7 @@ from libs.events import format_time
 from libs.runtime.clock import RealClock
 from libs.runtime.database import Database
 from services.reporting.domain import words
-from services.reporting.facts.facts import Facts, Reading
+from services.reporting.facts.facts import CALENDAR, Facts, Reading
 from services.reporting.facts.tables import VERSION
 
 FACTS: Final = "facts"
@@ -128,8 +128,11 @@ class FactsReport:
     removed: int
 
 
-def export_facts(database_url: str, folder: Path, progress: Ticker) -> FactsReport:
+def export_facts(
+    database_url: str, folder: Path, progress: Ticker, *, calendar: str = CALENDAR
+) -> FactsReport:
     """Bring the fact tables in `folder` up to what reporting's database holds at this moment.
+    `calendar`: by which business time is counted, as in reporting's settings.
 
     Raises Transient (the database or the disk fails), OSError, and CommandError when another export
     is at work in the folder.
@@ -138,7 +141,7 @@ def export_facts(database_url: str, folder: Path, progress: Ticker) -> FactsRepo
     home.mkdir(parents=True, exist_ok=True)
     lock = hold(home / "facts.lock", folder)
     database = Database(database_url, pool_size=2)
-    facts = Facts(database, home / "facts.duckdb", clock=RealClock())
+    facts = Facts(database, home / "facts.duckdb", clock=RealClock(), calendar=calendar)
     try:
         before = FactsManifest.read(folder) or FactsManifest()
         _tidy(folder, before)

@@ -131,7 +131,9 @@ QUALITY: Final[tuple[Definition, ...]] = (
         value="outcome = 'kept'",
         better="more",
         edges="A kept clock counts when it was kept, a breached one at its due time, however late it "
-        "was noticed. Running and cancelled clocks do not count.",
+        "was noticed. Running and cancelled clocks do not count. Of imported tickets only verdicts are "
+        "known, unless the SLA service publishes all edges: a clock that goes on after a reopening then "
+        "keeps its verdict until it ends again.",
     ),
     _clocks(
         "sla_kept",
