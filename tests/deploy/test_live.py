@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -132,3 +134,25 @@ def test_every_query_of_a_dashboard_answers(watched: Prometheus, file: Path) -> 
             expression = target["expr"].replace("$__rate_interval", "1m").replace("$service", ".*")
             series = watched.query(expression)
             assert series or panel["title"] in QUIET, (panel["title"], expression)
+
+
+def test_a_broker_that_hangs_shows_and_heals(desk: Desk) -> None:
+    """The last test of this file: alerts look at what went before."""
+    relay = {"relay": "intake-events"}
+    pid = desk.signal("broker", signal.SIGSTOP)
+    try:
+        desk.create("while Kafka hangs")
+        settled(desk, "intake", "bitacora_relay_backlog_events", 1, **relay)
+        until(
+            lambda: (
+                (value(desk, "intake", "bitacora_relay_oldest_unsent_seconds", **relay) or 0) > 2
+            ),
+            "it grows older",
+        )
+        settled(desk, "routing", "bitacora_consumer_connected", 0, group="routing")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    settled(desk, "intake", "bitacora_relay_backlog_events", 0, **relay)
+    settled(desk, "intake", "bitacora_relay_oldest_unsent_seconds", 0, **relay)
+    settled(desk, "routing", "bitacora_consumer_connected", 1, group="routing")
+    settled(desk, "intake", "bitacora_relay_active", 1, **relay)
