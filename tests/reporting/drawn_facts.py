@@ -117,7 +117,9 @@ class Drawn:
         return made
 
     def _intervals(self, ticket: Row) -> list[Row]:
-        marks = sorted(self._at() for _ in range(self._random.randrange(1, 6)))
+        created = ticket["created_us"]
+        count = self._random.randrange(1, 6)
+        marks = sorted(max(self._at(), created) for _ in range(count))
         ends: list[Any] = [*marks[1:], None]
         return [
             {

@@ -35,7 +35,7 @@ class Figure:
     def value(self, metric: Definition, aggregate: Aggregate) -> float | int | None:
         """The cell's value: 0 for a count or a sum of nothing, None for any other figure of it."""
         if metric.kind == "present":
-            return self.ready
+            return 0 if self.ready is None and aggregate == "sum" else self.ready
         if aggregate == "count":
             return self.facts
         if aggregate == "sum":
