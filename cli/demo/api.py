@@ -137,3 +137,8 @@ class Api:
                 detail = str(body.get("detail", response.text))[:200]
                 self.calls.note_unexpected(f"{what}: HTTP {response.status_code} {code}: {detail}")
         return Answer(response.is_success, response.status_code, body, response.headers.get("etag"))
+
+
+def by_status(report: Answer) -> dict[str, int]:
+    """Status → how many tickets have it, from a report whose first metric is `created`, by status."""
+    return {row["keys"]["status"]: row["cells"][0]["value"] for row in report.body["rows"]}

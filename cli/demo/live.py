@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cli.demo.api import by_status
 from cli.demo.people import ZONE, Agent
 from cli.demo.watch import Watch
 from cli.demo.world import World
@@ -50,9 +51,11 @@ class LiveView:
                 await asyncio.sleep(REFRESH_S)
 
     async def _screen(self) -> RenderableType:
-        counters = await self._world.api.get("reporting", "/v1/counters", range="24h")
+        figures = await self._world.api.get(
+            "reporting", "/v1/report", metrics="created", by="status"
+        )
         queue = await self._world.api.get("routing", "/v1/queue", limit=1)
-        backlog: dict[str, int] = counters.body.get("backlog", {}) if counters.ok else {}
+        backlog = by_status(figures) if figures.ok else {}
         return Group(
             self._head(),
             Columns([self._tickets(backlog, queue.body if queue.ok else {}), self._people()]),

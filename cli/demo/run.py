@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 
 from cli.demo import agents, plan, requesters
-from cli.demo.api import Api
+from cli.demo.api import Api, by_status
 from cli.demo.live import LiveView
 from cli.demo.people import STAFF, ZONE
 from cli.demo.settle import settle
@@ -275,10 +275,13 @@ async def _refuse_used(api: Api) -> None:
 async def _ask_services(summary: Summary, world: World) -> None:
     """What the services themselves say about the day; and is everything there that was promised?"""
     api, ids = world.api, list(world.cases)
-    counters = await api.get("reporting", "/v1/counters", range="all")
-    if counters.ok:
-        summary.tickets = {k: v for k, v in counters.body["backlog"].items() if v}
-        summary.first_replies = counters.body["sums"]["first_replied"]
+    figures = await api.get(
+        "reporting", "/v1/report", metrics="created,first_replies", by="status", fresh="true"
+    )
+    if figures.ok:
+        summary.tickets = by_status(figures)
+        rows = figures.body["rows"]
+        summary.first_replies = sum(row["cells"][1]["value"] for row in rows)
     ledger = await api.get("intake", "/v1/ledger")
     if ledger.ok:
         summary.ledger = {k: v for k, v in ledger.body["total"].items() if isinstance(v, int)}

@@ -10,9 +10,8 @@ from pydantic import BaseModel
 
 from libs.runtime.errors import Rejected
 from libs.runtime.store import ServiceStore
-from services.reporting.query import CountersQuery, RoutingQuery, TicketQuery
-from services.reporting.snapshot import Floors, Snapshots
-from services.reporting.views.figures import Figures
+from services.reporting.query import RoutingQuery, TicketQuery
+from services.reporting.snapshot import Floors
 from services.reporting.views.floor import Floor, part_of
 from services.reporting.views.lists import (
     Json,
@@ -27,7 +26,7 @@ class PositionList(BaseModel):
     positions: list[dict[str, Any]]
 
 
-def router(store: ServiceStore, snapshots: Snapshots, floors: Floors) -> APIRouter:
+def router(store: ServiceStore, floors: Floors) -> APIRouter:
     """The routes over one store."""
     routes = APIRouter(tags=["reporting"])
 
@@ -50,11 +49,6 @@ def router(store: ServiceStore, snapshots: Snapshots, floors: Floors) -> APIRout
                 status=404,
             )
         return found
-
-    @routes.get("/v1/counters")
-    async def counters(query: Annotated[CountersQuery, Query()]) -> Figures:
-        """Backlog by status, flow per hour, day or month, times, reassignments, reopens, breaches."""
-        return await snapshots.get(query.range)
 
     @routes.get("/v1/routing")
     async def routing(query: Annotated[RoutingQuery, Query()]) -> Floor:

@@ -15,7 +15,7 @@ from services.reporting.handlers import TOPICS, ReportingHandler
 from services.reporting.metrics import ReportingMetrics
 from services.reporting.report.routes import report_routes
 from services.reporting.report.service import Reports
-from services.reporting.snapshot import Floors, Snapshots
+from services.reporting.snapshot import Floors
 from services.reporting.views import fresh_metadata
 
 SOURCE = "/bitacora/reporting"
@@ -43,8 +43,8 @@ def build(settings: ReportingSettings) -> Service:
     gauges = FactsGauges(metrics, store, facts)
     service.measure("facts", gauges.look, interval_s=FACTS_INTERVAL_S)
     reports = Reports(facts, store.clock, took=metrics.query_seconds.observe)
-    snapshots, floors = Snapshots(store), Floors(store)
-    service.http.include_router(api.router(store, snapshots, floors))
+    floors = Floors(store)
+    service.http.include_router(api.router(store, floors))
     service.http.include_router(report_routes(store, reports))
     service.http.include_router(rebuild_routes(Rebuilds(facts, store.clock)))
     if settings.page:

@@ -1,4 +1,4 @@
-"""What may be asked: the parameters of the list and of the counters, for the API and the page."""
+"""What may be asked: the parameters of the list and of routing's floor, for the API and the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.events import Channel, Priority, Status
 from libs.events.agent import Presence
-from services.reporting.views.figures import Range
 from services.reporting.views.floor import FloorFilter
 from services.reporting.views.lists import TicketFilter
 
@@ -36,12 +35,6 @@ class TicketQuery(BaseModel):
 
     def wanted(self) -> TicketFilter:
         return TicketFilter(**self.model_dump(exclude={"limit", "cursor"}))
-
-
-class CountersQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    range: Range = "all"
 
 
 class RoutingQuery(BaseModel):

@@ -1,46 +1,21 @@
-"""Figures for many readers at once: computed when something was applied, not once per reader."""
+"""The floor for many readers at once: read when something was applied, not once per reader."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
 
-from sqlalchemy import Connection
-
 from libs.runtime.clock import monotonic_s
 from libs.runtime.store import ServiceStore
-from services.reporting.views.figures import Figures, Range, read_figures, stamp
 from services.reporting.views.floor import Floor, read_floor
-
-
-class Snapshots:
-    """The latest figures per range. The API and every open page read the same ones."""
-
-    def __init__(self, store: ServiceStore) -> None:
-        self._store = store
-        self._known: dict[Range, tuple[int, Figures]] = {}
-        self._busy = asyncio.Lock()
-
-    async def get(self, range_: Range) -> Figures:
-        """The figures as of the last applied event. Raises Transient without a database."""
-        async with self._busy:
-            known = self._known.get(range_)
-            if known is not None and known[0] == await self._store.read(stamp):
-                return known[1]
-            made = await self._store.read(lambda c: self._read(c, range_))
-            self._known[range_] = made
-            return made[1]
-
-    def _read(self, connection: Connection, range_: Range) -> tuple[int, Figures]:
-        return stamp(connection), read_figures(connection, range_, now=self._store.clock.now())
-
+from services.reporting.views.positions import stamp
 
 READING_SHARE_MAX: Final = 0.2
 """Of the time: how much of it open pages may spend on reading the floor of a busy desk anew."""
 
 
 class Floors:
-    """The latest floor of routing, shared in the same way.
+    """The latest floor of routing. The API and every open page read the same one.
 
     At 10,000 agents and 100,000 waiting tickets reading it takes about a second: open pages then get
     a floor that is some seconds old, rather than one reading after the other.

@@ -53,5 +53,8 @@ class MadeFacts:
         with self._base.cursor() as cursor:
             yield Reading(cursor, self.stamp, None)
 
+    async def fresh(self) -> bool:
+        return True
+
     def close(self) -> None:
         self._base.close()

@@ -1,24 +1,25 @@
-"""The rows depend on the streams alone; the figures are those that a plain fold gives."""
+"""The rows depend on the streams alone."""
 
 from __future__ import annotations
 
 import json
 import random
 from datetime import datetime, timedelta
-from statistics import mean
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.events import EventEnvelope, Status, Ticket, fold
+from libs.events import EventEnvelope, Status
 from libs.events import ticket as t
 from libs.events.base import Channel, Event
 from libs.events.topics import SLA_EVENTS
+from services.reporting.domain import microseconds
 from services.reporting.handlers import topic_of
-from services.reporting.views.figures import read_figures
+from services.reporting.report.engine import look, run
+from services.reporting.report.model import ReportQuery
 from services.reporting.views.lists import get_ticket
-from tests.reporting.house import NOW, everything, feed, open_store
-from tests.reporting.streams import START, Desk, Stream, batches, by_time, envelope, interleaved
+from tests.reporting.house import NOW, everything, feed, open_store, refreshed
+from tests.reporting.streams import START, Desk, batches, envelope, interleaved
 
 TICKET = "00000000-0000-4000-8000-000000000001"
 
@@ -42,59 +43,6 @@ def test_any_interleaving_and_any_batches_give_the_same_rows(
         assert everything(store) == expected
 
 
-def test_the_figures_are_those_of_a_plain_fold(database_url: str) -> None:
-    streams = Desk(5).streams(150, events=12)
-    tickets = [fold(s) for s in streams if ":" not in s[0].stream_id and _is_ticket(s)]
-    known = [ticket for ticket in tickets if ticket is not None]
-    with open_store(database_url) as store:
-        feed(store, batches(by_time(streams), random.Random(1), 300))
-        with store.database.reading() as connection:
-            figures = read_figures(connection, "all", now=NOW)
-    for status in Status:
-        assert figures.backlog[status] == sum(ticket.status is status for ticket in known)
-    assert figures.tickets == figures.sums["created"] == len(known)
-    assert figures.sums["reopened"] == sum(ticket.reopens for ticket in known)
-    assert figures.sums["group_changed"] == sum(ticket.group_changes for ticket in known)
-    assert figures.sums["handed_over"] == sum(ticket.hand_overs for ticket in known)
-    assert figures.sums["escalated"] == sum(ticket.escalations for ticket in known)
-    assert figures.flow[-1].backlog == figures.open
-    assert sum(bucket.created for bucket in figures.flow) == len(known)
-    reply = next(d for d in figures.durations if d.name == "first_reply")
-    seconds = sorted(_seconds(ticket) for ticket in known if ticket.first_replied_at)
-    assert reply.count == len(seconds)
-    assert reply.mean_s == round(mean(seconds), 1)
-    assert reply.p50_s == seconds[-(-50 * len(seconds) // 100) - 1]
-    assert reply.p90_s == seconds[-(-90 * len(seconds) // 100) - 1]
-
-
-def test_a_shorter_range_counts_only_what_lies_in_it(database_url: str) -> None:
-    streams = Desk(6, span_days=60).streams(120, events=6)
-    with open_store(database_url) as store:
-        feed(store, [by_time(streams)])
-        with store.database.reading() as connection:
-            everything_ = read_figures(connection, "all", now=NOW)
-            month = read_figures(connection, "30d", now=NOW)
-            day = read_figures(connection, "24h", now=NOW)
-    assert 0 < month.sums["created"] < everything_.sums["created"]
-    assert day.granularity == "hour"
-    assert len(day.flow) <= 24
-    for figures in (everything_, month, day):
-        assert figures.flow[-1].backlog == figures.open
-        for name in ("created", "solved", "reopened"):
-            assert sum(getattr(b, name) for b in figures.flow) == figures.sums[name]
-
-
-def test_an_event_far_in_the_future_does_not_hide_the_present(database_url: str) -> None:
-    far = envelope(TICKET, 1, _created(7), START.replace(year=9999))
-    with open_store(database_url) as store:
-        feed(store, [[*by_time(Desk(2).streams(20)), far]])
-        with store.database.reading() as connection:
-            figures = read_figures(connection, "30d", now=NOW)
-    assert figures.last is not None
-    assert figures.last < "2026-06-02"
-    assert figures.tickets == 21
-
-
 def test_an_imported_history_lies_in_the_days_where_it_happened(database_url: str) -> None:
     old = START.replace(year=2016, month=2, day=29)
     events: list[Event] = [
@@ -106,13 +54,21 @@ def test_an_imported_history_lies_in_the_days_where_it_happened(database_url: st
     with open_store(database_url) as store:
         feed(store, [_stream(events, old, step=timedelta(hours=30))])
         with store.database.reading() as connection:
-            figures = read_figures(connection, "all", now=NOW)
             ticket = get_ticket(connection, TICKET)
-    by_day = {bucket.start[:10]: bucket for bucket in figures.flow}
-    assert by_day["2016-02-29"].created == 1
-    assert by_day["2016-03-01"].solved == 1
-    assert by_day["2016-03-02"].reopened == 1
-    assert [b.backlog for b in figures.flow] == [1, 0, 1, 1, 0][: len(figures.flow)]
+        with refreshed(store) as facts, facts.reading() as reading:
+            query = ReportQuery(
+                metrics=("created", "solved", "reopened", "backlog"), granularity="day"
+            )
+            now = look(reading.cursor, stamp=1, recorded_us=None, now_us=microseconds(NOW))
+            days = run(reading.cursor, query, now).rows
+    assert [[cell.value for cell in day.cells] for day in days] == [
+        [1, 0, 0, 1],
+        [0, 1, 0, 0],
+        [0, 0, 1, 1],
+        [0, 0, 0, 1],
+        [0, 1, 0, 0],
+    ]
+    assert days[0].bucket_us == microseconds(old)
     assert ticket is not None
     assert ticket["first_resolution_s"] == 30 * 3600
     assert ticket["resolution_s"] == 90 * 3600
@@ -172,13 +128,3 @@ def _stream(
         envelope(TICKET, number, event, start + step * (number - 1))
         for number, event in enumerate(events, 1)
     ]
-
-
-def _is_ticket(stream: Stream) -> bool:
-    return isinstance(stream[0].event, t.TicketCreated)
-
-
-def _seconds(ticket: Ticket) -> int:
-    assert ticket.first_replied_at is not None
-    assert ticket.created_at is not None
-    return int((ticket.first_replied_at - ticket.created_at).total_seconds())

@@ -20,7 +20,7 @@ from libs.runtime.store import ServiceStore
 from services.reporting import api
 from services.reporting.domain import microseconds
 from services.reporting.handlers import split
-from services.reporting.snapshot import Floors, Snapshots
+from services.reporting.snapshot import Floors
 from services.reporting.views import AT_WORK, POSITIONS, TICKETS
 from services.reporting.views.floor import Floor, FloorFilter, part_of, read_floor
 from services.reporting.views.lists import get_ticket
@@ -214,7 +214,7 @@ async def test_over_http(sqlite_url: str) -> None:
     with open_store(sqlite_url) as store:
         feed(store, [by_time(Desk(8).streams(60, events=5, agents=9))])
         app = create_http_app("reporting", readiness=ready)
-        app.include_router(api.router(store, Snapshots(store), Floors(store)))
+        app.include_router(api.router(store, Floors(store)))
         async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
             found = (await client.get("/v1/routing", params={"limit": 4, "page": 3})).json()
             assert [a["id"] for a in found["agents"]] == ["9"]

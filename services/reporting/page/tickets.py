@@ -18,8 +18,8 @@ from services.reporting.page.i18n import gettext as _
 from services.reporting.page.live_table import LiveTable, cell, linked, text
 from services.reporting.page.parts import duration, link, moment, number, word
 from services.reporting.query import TicketQuery
-from services.reporting.views.figures import stamp
 from services.reporting.views.lists import Json, known_values, list_tickets
+from services.reporting.views.positions import stamp
 
 PATH: Final = "/tickets"
 PER_PAGE: Final = 25

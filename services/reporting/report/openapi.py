@@ -102,8 +102,15 @@ _FORMAT: Final = _one(
     "format", "Of the answer.", {"type": "string", "enum": list(FORMATS), "default": "json"}
 )
 
-REPORT_PARAMETERS: Final = [*_ASKED, _FORMAT, *_FILTERS]
-RUN_PARAMETERS: Final = [_FORMAT]
+_FRESH: Final = _one(
+    "fresh",
+    "Wait, two seconds at most, until the figures hold all that the service has applied by now. "
+    "Without it they may be some tenths of a second older.",
+    {"type": "string", "enum": ["true", "false"], "default": "false"},
+)
+
+REPORT_PARAMETERS: Final = [*_ASKED, _FORMAT, _FRESH, *_FILTERS]
+RUN_PARAMETERS: Final = [_FORMAT, _FRESH]
 FACTS_PARAMETERS: Final = [
     *(part for part in _ASKED if part["name"] not in ("aggregates", "compare")),
     _one("bucket", "The row's `bucket`, when there is a granularity.", _TEXT),
@@ -121,6 +128,7 @@ FACTS_PARAMETERS: Final = [
         {"type": "integer", "minimum": 1, "maximum": FACTS_MAX, "default": 100},
     ),
     _one("cursor", "`next` of the page before.", _TEXT),
+    _FRESH,
     *_FILTERS,
 ]
 

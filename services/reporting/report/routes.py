@@ -54,7 +54,7 @@ from services.reporting.views.saved import (
 )
 
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f/]{1,100}\Z")
-_FACTS_OWN: Final = ("bucket", "key", "limit", "cursor")
+_FACTS_OWN: Final = ("bucket", "key", "limit", "cursor", "fresh")
 Written = tuple[bytes | str, str]
 
 
@@ -86,8 +86,9 @@ def _reports(routes: APIRouter, reports: Reports) -> None:
     )
     async def report(request: Request) -> Response:
         given = request.query_params.multi_items()
-        question = question_of(given, more=("format",))
+        question = question_of(given, more=("format", "fresh"))
         write = _format(request)
+        await _be_fresh(request, reports)
         return await _answer(reports, question.query(_now(reports)), write)
 
     @routes.get(
@@ -104,6 +105,7 @@ def _reports(routes: APIRouter, reports: Reports) -> None:
         keys = tuple(value or None for name, value in given if name == "key")
         limit = _limit(request.query_params.get("limit", "100"))
         after = request.query_params.get("cursor")
+        await _be_fresh(request, reports)
 
         def find(cursor: Any, known: Any) -> Facts:
             return facts_of(
@@ -155,6 +157,7 @@ def _saved(routes: APIRouter, store: ServiceStore, reports: Reports) -> None:
     async def run(request: Request) -> Response:
         name = _name(request)
         write = _format(request)
+        await _be_fresh(request, reports)
         saved = await store.read(lambda c: get_saved(c, name))
         question = Question.model_validate(saved.question)
         return await _answer(reports, question.query(_now(reports)), write)
@@ -191,6 +194,14 @@ _WRITERS: Final[dict[str, Callable[[Report], bytes | str]]] = {
     "csv": report_csv,
     "parquet": report_parquet,
 }
+
+
+async def _be_fresh(request: Request, reports: Reports) -> None:
+    wanted = request.query_params.get("fresh", "false")
+    if wanted not in ("true", "false"):
+        raise Poison("bad_parameter", "fresh: give true or false")
+    if wanted == "true":
+        await reports.facts.fresh()
 
 
 def _limit(text: str) -> int:

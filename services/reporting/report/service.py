@@ -41,6 +41,9 @@ class FactTables(Protocol):
     def reading(self, as_recorded_us: int | None = None, /) -> AbstractContextManager[Reading]:
         """One state of the tables. Raises Transient while there are none yet."""
 
+    async def fresh(self) -> bool:
+        """Wait, for a limited time, until they hold all that has been applied by now."""
+
 
 async def ask(
     facts: FactTables, question: Callable[[Cursor, Known], T], *, query: ReportQuery, clock: Clock

@@ -22,7 +22,7 @@ from services.reporting.domain import (
     words,
 )
 from services.reporting.views.clocks import CLOCKS
-from services.reporting.views.positions import POSITIONS
+from services.reporting.views.positions import POSITIONS, stamp
 from services.reporting.views.rollup import HOURLY, STATUS_COUNTS
 from services.reporting.views.tickets import TICKETS
 
@@ -111,11 +111,6 @@ class Figures:
     durations: list[Duration]
     sla: list[Attainment]
     flow: list[Bucket]
-
-
-def stamp(connection: Connection) -> int:
-    """Grows with every applied event: equal stamps, equal figures."""
-    return int(connection.execute(select(func.sum(POSITIONS.c.events))).scalar() or 0)
 
 
 def read_figures(connection: Connection, range_: Range, *, now: datetime) -> Figures:

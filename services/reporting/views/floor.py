@@ -11,8 +11,8 @@ from sqlalchemy import Connection, case, func, or_, select
 
 from services.reporting.domain import words
 from services.reporting.views.agents import AGENTS
-from services.reporting.views.figures import stamp
 from services.reporting.views.history import HISTORY, NOTIFICATION_PREFIX, RULES_STREAM
+from services.reporting.views.positions import stamp
 from services.reporting.views.roster import ROSTER
 from services.reporting.views.routing import GIVEN, LINES, ROUTED, ROUTING_LOG
 from services.reporting.views.tickets import TICKETS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import BigInteger, Column, Connection, String, Table
+from sqlalchemy import BigInteger, Column, Connection, String, Table, func, select
 
 from libs.events import EventEnvelope
 from services.reporting.domain import microseconds
@@ -23,6 +23,11 @@ latest instant at which one of them was recorded. Streams interleave, so a great
 "caught up" only together with the count."""
 
 _save = Save(POSITIONS, add=["events"], greatest=["position", "recorded_us"])
+
+
+def stamp(connection: Connection) -> int:
+    """Grows with every applied event: equal stamps, equal read models."""
+    return int(connection.execute(select(func.sum(POSITIONS.c.events))).scalar() or 0)
 
 
 class PositionsView:
