@@ -90,13 +90,13 @@ REQUESTS: Final = Row(
     [
         Panel(
             "Requests",
-            "Requests that each service answers.",
+            "Requests that each service answers, health checks and scrapes included.",
             "reqps",
             [Query(rate_of("bitacora_http_request_seconds_count", "service"), "{{service}}")],
         ),
         Panel(
             "Errors",
-            "Share of requests that were answered with a status of 500 or above, health checks aside.",
+            "Share of requests answered with a status of 500 or above; health checks and scrapes aside.",
             "percentunit",
             [
                 Query(
