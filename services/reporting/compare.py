@@ -1,22 +1,17 @@
-"""Compares two sets of read models, row by row and figure by figure."""
+"""Compares two sets of read models, row by row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, String, Table, func, select
 
 from services.reporting.views import POSITIONS, REJECTIONS, VIEWS
-from services.reporting.views.figures import read_figures
 
 EXAMPLES_MAX: Final = 20
 CHUNK: Final = 2_000
-# Counted over all topics, refusals included, which their topic forgets after 30 days.
-_NOT_A_FIGURE: Final = frozenset(("events", "recorded_time"))
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -47,17 +42,6 @@ def compare_tables(live: Connection, rebuilt: Connection) -> list[TableDifferenc
     answers = [_compare(live, rebuilt, table) for table in VIEWS if table is not POSITIONS]
     expired = sum(answer.expired for answer in answers)
     return [*answers, _compare(live, rebuilt, POSITIONS, without_refusals=expired > 0)]
-
-
-def compare_figures(live: Connection, rebuilt: Connection) -> list[str]:
-    """The names and values of the figures that differ; empty when all are equal."""
-    one = read_figures(live, "all", now=_END_OF_TIME)
-    two = read_figures(rebuilt, "all", now=_END_OF_TIME)
-    return [
-        f"{part.name}: {getattr(one, part.name)} live, {getattr(two, part.name)} rebuilt"[:500]
-        for part in fields(one)
-        if part.name not in _NOT_A_FIGURE and getattr(one, part.name) != getattr(two, part.name)
-    ]
 
 
 def _compare(

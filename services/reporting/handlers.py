@@ -25,8 +25,6 @@ from services.reporting.views import (
     PositionsView,
     RosterView,
     RoutingView,
-    StatusCounts,
-    Tally,
     TicketsView,
     Work,
 )
@@ -76,23 +74,21 @@ class ReportingHandler:
         """
         del outgoing
         by_topic = split(envelopes)
-        tally, statuses, work = Tally(), StatusCounts(), Work()
+        work = Work()
         rejected = by_topic.get(TICKETS_REJECTIONS, [])
         kept = [e for e in envelopes if type(e.event) is not CommandRejected]
         self._history.apply(connection, kept)
         self._history.apply_rejections(connection, rejected)
         if tickets := by_topic.get(TICKETS_EVENTS):
-            self._tickets.apply(connection, tickets, tally, statuses, work)
-            statuses.save(connection)
+            self._tickets.apply(connection, tickets, work)
             work.save(connection)
         if clocks := by_topic.get(SLA_EVENTS):
-            self._clocks.apply(connection, clocks, tally)
+            self._clocks.apply(connection, clocks)
         if agents := by_topic.get(AGENTS_EVENTS):
             self._agents.apply(connection, agents)
             self._roster.apply(connection, agents)
         if decisions := by_topic.get(ROUTING_DECISIONS):
             self._routing.apply(connection, decisions)
-        tally.save(connection)
         self._positions.apply(connection, by_topic)
         if self._changes is not None:  # last: from here on other writers wait
             self._changes.apply(connection, [*(tickets or ()), *(clocks or ()), *(agents or ())])

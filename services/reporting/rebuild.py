@@ -21,7 +21,7 @@ from libs.runtime.consume import Record
 from libs.runtime.database import Database
 from libs.runtime.errors import Rejected
 from libs.runtime.topiclog import TopicLog, open_topics
-from services.reporting.compare import TableDifference, compare_figures, compare_tables
+from services.reporting.compare import TableDifference, compare_tables
 from services.reporting.facts.facts import CALENDAR
 from services.reporting.facts.rebuilding import compare_facts
 from services.reporting.handlers import TOPICS
@@ -122,16 +122,14 @@ async def _compare(
                 progress(done, max(total, done))
         with shadow.database.reading() as rebuilt:
             report.tables = compare_tables(snapshot, rebuilt)
-            report.figures = compare_figures(snapshot, rebuilt)
             began_s = monotonic_s()
-            report.facts, report.questions, differing = await asyncio.to_thread(
+            report.facts, report.questions, report.figures = await asyncio.to_thread(
                 compare_facts,
                 snapshot,
                 rebuilt,
                 calendar=calendar,
                 directory=Path(str(live.url.database)).parent if live.is_sqlite else None,
             )
-            report.figures += differing
             report.facts_s = round(monotonic_s() - began_s, 3)
     for (topic, partition), offset in held.items():
         log.back_to(topic, partition, offset)

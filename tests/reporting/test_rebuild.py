@@ -22,7 +22,7 @@ from libs.runtime.topiclog import read_topics
 from services.reporting.handlers import TOPICS as READ
 from services.reporting.handlers import ReportingHandler, topic_of
 from services.reporting.rebuild import RebuildReport, rebuild
-from services.reporting.views import HOURLY, TICKETS, fresh_metadata
+from services.reporting.views import TICKETS, fresh_metadata
 from tests.backends.shared import Kafka
 from tests.reporting.house import NOW, everything
 from tests.reporting.streams import Desk, interleaved
@@ -122,13 +122,12 @@ async def test_altered_rows_are_named_and_the_switch_mends_them(
             connection.execute(
                 update(TICKETS).where(TICKETS.c.id == hurt).values(subject="altered")
             )
-            connection.execute(HOURLY.delete().where(HOURLY.c.measure == "created"))
             connection.execute(text("DELETE FROM history WHERE sequence = 2"))
         report = await rebuild(database_url, embedded_kafka.bootstrap)
         assert not report.ok
-        assert set(problems(report)) == {"tickets", "hourly", "history"}
+        assert set(problems(report)) == {"tickets", "history"}
         assert any(hurt in line and "altered" in line for line in problems(report)["tickets"])
-        assert any(line.startswith("sums") for line in report.figures)
+        assert report.figures
         replaced = await rebuild(database_url, embedded_kafka.bootstrap, replace=True)
         assert replaced.replaced
         assert everything(live.store) == right

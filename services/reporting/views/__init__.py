@@ -1,6 +1,6 @@
 """The read models, one file each, and the queries over them.
 
-Each view keeps the rows of one kind of stream, or only adds to counters; none looks at another's
+Each view keeps the rows of one kind of stream, or only adds up; none looks at another's
 rows. So the rows depend on the streams alone, not on how topics interleave or batches are cut.
 """
 
@@ -9,7 +9,6 @@ from services.reporting.views.changes import CHANGES, CHANGES_HEAD, ChangesView
 from services.reporting.views.clocks import CLOCKS, ClocksView
 from services.reporting.views.history import HISTORY, REJECTIONS, HistoryView
 from services.reporting.views.positions import POSITIONS, PositionsView
-from services.reporting.views.rollup import HOURLY, STATUS_COUNTS, StatusCounts, Tally
 from services.reporting.views.roster import ROSTER, RosterView
 from services.reporting.views.routing import GIVEN, LINES, ROUTED, ROUTING_LOG, RoutingView
 from services.reporting.views.saved import SAVED_REPORTS
@@ -28,8 +27,6 @@ VIEWS = (
     LINES,
     ROUTING_LOG,
     GIVEN,
-    HOURLY,
-    STATUS_COUNTS,
     POSITIONS,
     REJECTIONS,
 )
@@ -43,7 +40,6 @@ __all__ = [
     "CLOCKS",
     "GIVEN",
     "HISTORY",
-    "HOURLY",
     "LINES",
     "METADATA",
     "POSITIONS",
@@ -52,7 +48,6 @@ __all__ = [
     "ROUTED",
     "ROUTING_LOG",
     "SAVED_REPORTS",
-    "STATUS_COUNTS",
     "TICKETS",
     "VIEWS",
     "AgentsView",
@@ -62,8 +57,6 @@ __all__ = [
     "PositionsView",
     "RosterView",
     "RoutingView",
-    "StatusCounts",
-    "Tally",
     "TicketsView",
     "Work",
     "fresh_metadata",

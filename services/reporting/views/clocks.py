@@ -10,8 +10,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, String, Table, select
 
 from libs.events import EventEnvelope, sla
-from services.reporting.domain import hour_of, microseconds
-from services.reporting.views.rollup import Tally
+from services.reporting.domain import microseconds
 from services.reporting.views.sql import METADATA, Save, big, clean
 
 CLOCKS = Table(
@@ -63,14 +62,9 @@ _save = Save(CLOCKS)
 
 
 class ClocksView:
-    """Keeps `clocks`, and counts breaches in the hour of their true due time."""
+    """Keeps `clocks`."""
 
-    def apply(
-        self,
-        connection: Connection,
-        envelopes: Sequence[EventEnvelope],
-        tally: Tally,
-    ) -> None:
+    def apply(self, connection: Connection, envelopes: Sequence[EventEnvelope]) -> None:
         """Fold the clock events, in order per stream. Unknown types change nothing."""
         known = [e.event for e in envelopes if isinstance(e.event, sla.ClockEvent)]
         if not known:
@@ -83,8 +77,6 @@ class ClocksView:
             touched[key] = clock
             clock.policy, clock.policy_version = clean(event.policy), big(event.policy_version)
             _CHANGES[type(event)](clock, event)
-            if isinstance(event, sla.SlaBreached):
-                tally.add(hour_of(microseconds(event.due)), "breached")
         _save(connection, [_values(clock) for clock in touched.values()])
 
 

@@ -21,8 +21,7 @@ from sqlalchemy import (
 
 from libs.events import Channel, EventEnvelope, Priority, Status, Ticket, evolve
 from libs.events import ticket as t
-from services.reporting.domain import EPOCH, SETTLED, counted, hour_of, microseconds
-from services.reporting.views.rollup import StatusCounts, Tally
+from services.reporting.domain import EPOCH, SETTLED, microseconds
 from services.reporting.views.sql import METADATA, RowTuple, Save, big, clean
 from services.reporting.views.work import Work
 
@@ -82,13 +81,6 @@ Index("tickets_created", _C.created_us, _C.id)
 Index("tickets_number", _C.number)
 for _name in ("external_ref", "agent", "group_name"):
     Index(f"tickets_{_name}", _C[_name], sqlite_where=_C[_name].isnot(None))
-for _name in ("first_reply_s", "first_resolution_s", "resolution_s"):
-    Index(
-        f"tickets_{_name}",
-        _C[_name],
-        sqlite_where=_C[_name].isnot(None),
-        postgresql_where=_C[_name].isnot(None),
-    )
 
 _STATUS: Final = {str(value): value for value in Status}
 _PRIORITY: Final = {str(value): value for value in Priority}
@@ -97,14 +89,12 @@ _save = Save(TICKETS)
 
 
 class TicketsView:
-    """Keeps `tickets`, counts what changed into the rollups, and tells `work` of it."""
+    """Keeps `tickets`, and tells `work` of what changed."""
 
     def apply(
         self,
         connection: Connection,
         envelopes: Sequence[EventEnvelope],
-        tally: Tally,
-        statuses: StatusCounts,
         work: Work,
     ) -> None:
         """Fold the events (in order per stream) into the rows of the tickets they touch.
@@ -112,7 +102,6 @@ class TicketsView:
         Events before a stream's TicketCreated are left out: there is no ticket to show yet.
         """
         states, first_solved = _load(connection, {e.stream_id for e in envelopes})
-        before_batch = {ticket_id: state.status for ticket_id, state in states.items()}
         touched: dict[str, Ticket] = {}
         for envelope in envelopes:
             ticket_id, kind = envelope.stream_id, type(envelope.event)
@@ -122,30 +111,9 @@ class TicketsView:
             after = evolve(before, envelope)
             states[ticket_id] = touched[ticket_id] = after
             work.note(before, after, envelope)
-            if kind not in _COUNTED:
-                continue
             if ticket_id not in first_solved and after.status in SETTLED:
                 first_solved[ticket_id] = microseconds(envelope.time)
-            names = counted(before, after, envelope)
-            if names:
-                hour = hour_of(microseconds(envelope.time))
-                for name in names:
-                    tally.add(hour, name)
-        for ticket_id, after in touched.items():
-            statuses.move(before_batch.get(ticket_id), after.status)
         _save(connection, [row_of(s, first_solved.get(s.id)) for s in touched.values()])
-
-
-_COUNTED: Final = frozenset(
-    (
-        t.TicketCreated,
-        t.StatusChanged,
-        t.Assigned,
-        t.Unassigned,
-        t.MessageAdded,
-        t.Escalated,
-    ),
-)
 
 
 def _load(
