@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from bench.equality.plain.answers import Answer, Question
 from bench.equality.plain.buckets import Key
@@ -81,7 +81,7 @@ def compare_facts(tally: Tally, ours: Iterable[Fact], wanted: Iterable[Fact]) ->
     """Per ticket: the same facts, at the same instants, with the same values."""
     one, two = _by_ticket(ours), _by_ticket(wanted)
     tally.facts += sum(len(facts) for facts in two.values())
-    tally.tickets += len(two)
+    tally.tickets = max(tally.tickets, len(two))
     for ticket in sorted(one.keys() | two.keys()):
         if one.get(ticket) != two.get(ticket):
             tally.differs(f"{ticket}: {one.get(ticket)}, not {two.get(ticket)}")
@@ -98,6 +98,14 @@ def facts_of(measure: Measure, question: Question, *, business: bool = False) ->
         values = [int(value) for value in frame[column].tolist()]
     instants = [at * SECOND_US for at in frame["at"].tolist()]
     return list(zip(frame["case"].tolist(), instants, values, strict=True))
+
+
+def facts_standing(stretches: Any, end: int) -> list[Fact]:
+    """What holds right before an instant: the ticket, and since when its present stretch lasts."""
+    holds = (stretches["start"] < end) & ~(stretches["end"] < end)
+    chosen = stretches[holds]
+    instants = [at * SECOND_US for at in chosen["start"].tolist()]
+    return [(case, at, None) for case, at in zip(chosen["case"].tolist(), instants, strict=True)]
 
 
 def _by_ticket(facts: Iterable[Fact]) -> dict[str, list[tuple[int, int | None]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from bench.equality.logs import Plain
@@ -121,6 +122,12 @@ def whole(plain: Plain, zone: str) -> Question:
     """From the month of the first ticket to that of the last change."""
     edges = periods(plain.first, plain.until, zone, "month")
     return Question(edges[0], edges[-1], zone)
+
+
+def monthly(every: Question) -> list[Question]:
+    """Each month by itself."""
+    edges = _edges(replace(every, granularity="month"))
+    return [replace(every, start=one, end=two) for one, two in pairwise(edges)]
 
 
 def _windows(every: Question) -> Iterator[Question]:

@@ -8,13 +8,13 @@ from fractions import Fraction
 from typing import Any, Final
 
 from bench.equality import ours
-from bench.equality.compare import Tally, compare_cells, compare_facts, facts_of
+from bench.equality.compare import Tally, compare_cells, compare_facts, facts_of, facts_standing
 from bench.equality.desk import Desk, imported
 from bench.equality.logs import NOT_IN_THE_LOGS, Plain, Source, plain
 from bench.equality.page import Found
 from bench.equality.plain.buckets import distribution
 from bench.equality.plain.measures import BUSINESS, Measure
-from bench.equality.questions import ZONES, Asked, questions, whole
+from bench.equality.questions import ZONES, Asked, monthly, questions, whole
 from bench.harness import workspace
 from cli.importing.changes import ticket_id
 from cli.output import Ticker
@@ -68,11 +68,17 @@ async def _facts(
     names = {ticket_id(source.source, case): case for case in cases}
     question = whole(mine, ZONES[0])
     todo = [(name, False) for name in mine.measures] + [(name, True) for name in BUSINESS]
+    months = monthly(question)
     for done, (name, business) in enumerate(todo, start=1):
         found = [one async for one in ours.facts(desk, name, question, names, business=business)]
         wanted = facts_of(mine.measures[name], question, business=business)
         compare_facts(tallies[name], found, wanted)
-        tick(done, len(todo))
+        tick(done, len(todo) + len(months))
+    for done, month in enumerate(months, start=len(todo) + 1):
+        for name, stretches in (("backlog", mine.backlog), ("unassigned", mine.unassigned)):
+            found = [one async for one in ours.facts(desk, name, month, names)]
+            compare_facts(tallies[name], found, facts_standing(stretches, month.end))
+        tick(done, len(todo) + len(months))
 
 
 def _unstated(metrics: list[str], tallies: dict[str, Tally]) -> list[str]:
