@@ -16,6 +16,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -225,7 +226,10 @@ class _Run:
         manifest.write(self._folder)
         gone = set(facts_in(self._folder)) - {part.path for part in manifest.files}
         for path in gone:
-            (self._folder / path).unlink()
+            file = self._folder / path
+            file.unlink()
+            with suppress(OSError):
+                file.parent.rmdir()  # the day is empty now
         return FactsReport(manifest, len(made), len(old.keys() - now.keys()))
 
     # -- what is there ------------------------------------------------------------------------
