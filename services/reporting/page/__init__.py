@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from libs.runtime.store import ServiceStore
 from services.reporting.page.agents import AGENTS
-from services.reporting.page.board import Place, dashboard
+from services.reporting.page.board import RESPONSE_S, Place, dashboard
 from services.reporting.page.channels import CHANNELS
 from services.reporting.page.desk import Desk
 from services.reporting.page.facts_page import facts_page
@@ -46,19 +46,19 @@ def mount(
     for place in DASHBOARDS:
         _add(desk, place)
 
-    @ui.page("/facts")
+    @ui.page("/facts", response_timeout=RESPONSE_S)
     async def _facts(request: Request) -> None:
         await facts_page(request, desk)
 
-    @ui.page("/routing")
+    @ui.page("/routing", response_timeout=RESPONSE_S)
     async def _routing(request: Request) -> None:
         await routing_page(request, floors, store.clock, interval_s=interval_s)
 
-    @ui.page("/tickets")
+    @ui.page("/tickets", response_timeout=RESPONSE_S)
     async def _tickets(request: Request) -> None:
         await tickets_page(request, store, interval_s=interval_s)
 
-    @ui.page("/tickets/{ticket_id}")
+    @ui.page("/tickets/{ticket_id}", response_timeout=RESPONSE_S)
     async def _ticket(request: Request, ticket_id: str) -> None:
         await ticket_page(request, ticket_id, store, interval_s=interval_s)
 
@@ -75,6 +75,6 @@ def mount(
 
 
 def _add(desk: Desk, place: Place) -> None:
-    @ui.page(place.path)
+    @ui.page(place.path, response_timeout=RESPONSE_S)
     async def _page(request: Request) -> None:
         await dashboard(request, desk, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -22,6 +23,10 @@ from services.reporting.page.say import span
 from services.reporting.page.view import RANGES, Period, View, period_of, view_of
 from services.reporting.report.model import Report, ReportQuery
 
+FIRST_S: Final = 0.7
+"""So long the page is kept back for its figures; later ones come into the page that is there already."""
+RESPONSE_S: Final = 20.0
+"""NiceGUI gives up on a page that takes longer to build; a busy machine is no reason to."""
 ZONES: Final = tuple(
     sorted(zone for zone in available_timezones() if "/" in zone and zone[:3] != "Etc")
 )
@@ -57,8 +62,19 @@ async def dashboard(request: Request, desk: Desk, place: Place) -> None:
             made.warn(_("Left out: {problems}.").format(problems="; ".join(view.problems)))
         board = Board(desk, view, made, place, values)
         place.fill(board)
-        await board.refresh()
-    look_again(made, desk.interval_s, board.refresh)
+    task = asyncio.create_task(board.refresh())
+    await asyncio.wait([task], timeout=FIRST_S)
+    first: asyncio.Task[None] | None = task
+
+    async def again() -> None:
+        nonlocal first
+        if first is None:
+            await board.refresh()
+        else:
+            started, first = first, None
+            await started
+
+    look_again(made, desk.interval_s, again)
 
 
 class Board:
@@ -146,10 +162,9 @@ class Board:
     async def _answers(
         self, questions: Iterable[ReportQuery]
     ) -> dict[ReportQuery, Report | Poison]:
-        found = {}
-        for question in dict.fromkeys(questions):
-            found[question] = await self.desk.answer(question)
-        return found
+        asked = list(dict.fromkeys(questions))
+        answers = await asyncio.gather(*(self.desk.answer(question) for question in asked))
+        return dict(zip(asked, answers, strict=True))
 
     def _ranges(self, place: Place, said: str) -> dict[str, Any]:
         view = self.view

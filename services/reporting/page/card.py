@@ -119,7 +119,7 @@ class TableCard:
         self.sheet = Sheet(about)
         with (
             self.sheet.body,
-            ui.element("div").classes("box").props('tabindex="0" role="region"') as box,
+            ui.element("div").classes("box").props('tabindex="0" role="group"') as box,
         ):
             named(box, about.title)
             self._table = LiveTable(about.title, ())

@@ -48,7 +48,7 @@ class ChartCard:
             named(self._chart, label)
             with ui.element("details").classes("astable"):
                 fragment("as_table.html", tag="summary")
-                box = ui.element("div").classes("box").props('tabindex="0" role="region"')
+                box = ui.element("div").classes("box").props('tabindex="0" role="group"')
                 with named(box, _("{title} as a table").format(title=about.title)):
                     self._table = LiveTable(about.title, ())
                     self._table.classes("figures")

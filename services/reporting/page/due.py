@@ -30,7 +30,7 @@ class DueCard:
         self._found: list[dict[str, Any]] = []
         self._sheet = Sheet(About("due", _("Due next")))
         with self._sheet.body:
-            box = ui.element("div").classes("box").props('tabindex="0" role="region"')
+            box = ui.element("div").classes("box").props('tabindex="0" role="group"')
             with named(box, _("Due next")):
                 columns = (_("Ticket"), _("Metric"), _("Due"), _("In"), _("Target"))
                 self._table = LiveTable(_("Due next"), columns)

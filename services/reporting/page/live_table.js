@@ -13,8 +13,8 @@ export default {
             <template v-for="(part, number) in cell.parts" :key="number">
               <a v-if="part.href" :href="part.href" :aria-label="part.label" :class="part.class">{{ part.text }}</a>
               <ul v-else-if="part.items"><li v-for="(item, n) in part.items" :key="n">{{ item }}</li></ul>
-              <span v-else-if="part.share !== undefined" class="load" role="img"
-                :aria-label="part.label"><i :class="part.class" :style="{width: part.share + '%'}"></i></span>
+              <span v-else-if="part.share !== undefined" class="load" :role="part.label ? 'img' : null"
+                :aria-label="part.label || null" :aria-hidden="part.label ? null : 'true'"><i :class="part.class" :style="{width: part.share + '%'}"></i></span>
               <span v-else :class="part.class" :dir="part.dir">{{ part.text }}</span>
             </template>
           </component>

@@ -55,5 +55,5 @@ def linked(shown: str, href: str, label: str | None = None) -> Part:
 
 
 def bar(share: float, label: str, class_: str = "") -> Part:
-    """A drawn share of 1; `label` says it in words."""
+    """A drawn share of 1; `label` says it in words, "" when the text beside it does."""
     return {"share": round(100 * min(max(share, 0.0), 1.0), 1), "class": class_, "label": label}
