@@ -7,7 +7,7 @@ white and from the dark card), and lines differ in their strokes and marks too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -27,6 +27,8 @@ PALETTE: Final = (BLUE, ORANGE, GREEN, PINK, SKY, RED, VIOLET)
 _GRID: Final = "rgba(128,140,160,.24)"
 _STROKES: Final = ("solid", "dashed", "dotted")
 _MARKS: Final = ("circle", "rect", "triangle", "diamond")
+BARS_MAX: Final = 50
+"""More groups of bars than that are thinner than a line."""
 Values = Sequence[float | int | None]
 Measure = Literal["number", "share", "seconds"]
 
@@ -73,6 +75,8 @@ def time_chart(
     names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Values over time, from zero up. `names`: the labels in full, for the tooltip."""
+    if len(rows) > 1 and len(labels) > BARS_MAX:
+        rows = [replace(row, kind="line") if row.kind == "bars" else row for row in rows]
     scale = scale_of(measure, rows)
     options = _chart(rows, scale)
     options["xAxis"] = _names(labels, names)

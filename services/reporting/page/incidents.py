@@ -45,7 +45,7 @@ def _fill(board: Board) -> None:
                 About(
                     "categories",
                     _("Categories"),
-                    ("created", "repeat_contacts", "repeat_contact_rate", "reopen_rate"),
+                    ("created", "repeat_contacts", "repeat_contact_rate", "incidents"),
                 ),
                 "category",
                 [
@@ -53,7 +53,6 @@ def _fill(board: Board) -> None:
                     Column("repeat_contacts", moved=True),
                     Column("repeat_contact_rate"),
                     Column("incidents"),
-                    Column("reopen_rate"),
                 ],
                 first=_("Category"),
                 unit=_("with the change against the period before"),
