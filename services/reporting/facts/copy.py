@@ -24,6 +24,16 @@ MEMORY: Final = ":memory:"
 OF_TICKETS: Final = ("tickets", "activities", "intervals", "verdicts")
 OF_AGENTS: Final = ("presences", "agents")
 _WHOLE: Final = frozenset(("version", "store", "revision", "stamp"))
+_DISK: Final = (
+    "No space left",
+    "File too large",
+    "Could not write",
+    "Disk quota",
+    "Permission denied",
+    "Read-only file system",
+    "Too many open files",
+    "Input/output error",
+)
 _LOCKED: Final = ("Could not set lock", "lock on file", "being used by another process")
 
 
@@ -228,7 +238,7 @@ def _connect(file: Path | None, memory_mb: int) -> duckdb.DuckDBPyConnection:
                 f"another process has the fact tables {file} open; give each reporting process a"
                 " file of its own (BITACORA_REPORTING_FACTS_FILE)",
             ) from error
-        if "No space left" in words or "Permission denied" in words:
+        if any(mark in words for mark in _DISK):
             raise Transient("facts_disk", words[:300]) from error
         raise Unusable(words[:300]) from error
     except duckdb.Error as error:
