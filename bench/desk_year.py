@@ -197,7 +197,7 @@ class _Life:
         }
         if rng.random() < 0.3:
             values["tags"] = (TAGS[int(rng.random() ** 2 * len(TAGS))],)
-        self._say(t.TicketCreated.model_construct(**values), f"requester:{self._requester}")
+        self._say(t.TicketCreated(**values), f"requester:{self._requester}")
         self._start_clock("first_reply", TARGET_S[self._priority])
         self._wait(2, 0.5)
         if rng.random() < 0.35:
@@ -223,7 +223,7 @@ class _Life:
         if rng.random() < 0.18:
             self._wait(7_200, 1.3)
             rating: Literal["good", "bad"] = "good" if rng.random() < 0.86 else "bad"
-            rated = t.SatisfactionRated.model_construct(rating=rating, requester_id=self._requester)
+            rated = t.SatisfactionRated(rating=rating, requester_id=self._requester)
             self._say(rated, f"requester:{self._requester}")
         self._now += timedelta(days=4)
         self._move(Status.CLOSED, "system")
@@ -233,7 +233,7 @@ class _Life:
         self._wait(3_600, 1.0)
         if rng.random() < 0.3:
             cause: t.EscalationCause = "sla" if rng.random() < 0.4 else "manual"
-            moved = t.Escalated.model_construct(tier=2, previous_tier=1, cause=cause)
+            moved = t.Escalated(tier=2, previous_tier=1, cause=cause)
             self._say(moved, f"agent:{self._agent}")
         self._assign(self._somebody_of(rng.randrange(TEAMS)))
 
@@ -266,7 +266,7 @@ class _Life:
 
     def _assign(self, holder: str | None) -> None:
         before = self._agent if self._status is not Status.NEW else None
-        event = t.Assigned.model_construct(
+        event = t.Assigned(
             group=self._group,
             agent=holder,
             previous_agent=before,
@@ -276,7 +276,7 @@ class _Life:
         self._say(event, "service:routing")
 
     def _move(self, status: Status, actor: str = "") -> None:
-        event = t.StatusChanged.model_construct(status=status, previous=self._status)
+        event = t.StatusChanged(status=status, previous=self._status)
         self._status = status
         self._say(event, actor or f"agent:{self._agent}")
 
@@ -284,7 +284,7 @@ class _Life:
         self._message("agent", self._agent)
 
     def _message(self, author: t.AuthorKind, author_id: str) -> None:
-        event = t.MessageAdded.model_construct(
+        event = t.MessageAdded(
             message_id=f"m-{self._number}-{len(self._ticket)}",
             author=author,
             author_id=author_id,
@@ -295,9 +295,7 @@ class _Life:
 
     def _start_clock(self, metric: str, target_s: int) -> None:
         due = self._now + timedelta(seconds=target_s)
-        event = sla.ClockStarted.model_construct(
-            **self._clock(metric), at=self._now, target_s=target_s, due=due
-        )
+        event = sla.ClockStarted(**self._clock(metric), at=self._now, target_s=target_s, due=due)
         self._say_clock(event, self._now)
 
     def _stop_clock(self, metric: str, target_s: int) -> None:
@@ -305,11 +303,9 @@ class _Life:
         breached = elapsed_s > target_s
         if breached:
             due = self._begin + timedelta(seconds=target_s)
-            over = sla.SlaBreached.model_construct(
-                **self._clock(metric), due=due, target_s=target_s
-            )
+            over = sla.SlaBreached(**self._clock(metric), due=due, target_s=target_s)
             self._say_clock(over, due)
-        event = sla.ClockSatisfied.model_construct(
+        event = sla.ClockSatisfied(
             **self._clock(metric),
             at=self._now,
             elapsed_s=elapsed_s,
@@ -352,7 +348,7 @@ def _agent(rng: random.Random, number: int, team_size: int) -> list[EventEnvelop
     stream = [envelope(stream_id, 1, registered, YEAR_BEGIN, "agent:admin", number)]
 
     def say(presence: agent.Presence, previous: agent.Presence, at: datetime) -> None:
-        event = agent.PresenceChanged.model_construct(presence=presence, previous=previous)
+        event = agent.PresenceChanged(presence=presence, previous=previous)
         who = stream_id.removeprefix("agent:")
         stream.append(envelope(stream_id, len(stream) + 1, event, at, f"agent:{who}", number))
 

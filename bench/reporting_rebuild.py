@@ -13,6 +13,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -157,7 +158,9 @@ async def _ask(who: str, plan: dict[str, str], directory: Path) -> dict[str, Any
 
 
 async def _ours(plan: dict[str, str]) -> dict[str, Any]:
+    begun_cpu_s = time.process_time()
     report = await rebuild(plan["url"], plan["bootstrap"])
+    rebuilt_cpu_s = time.process_time()
     facts_s = await asyncio.to_thread(_facts, plan)
     return {
         "events": report.events,
@@ -166,6 +169,8 @@ async def _ours(plan: dict[str, str]) -> dict[str, Any]:
         "compare_s": report.seconds - report.applied_s,
         "ok": report.ok and not report.parked,
         "peak_mb": peak_of(os.getpid()) / MB,
+        "rebuild_and_compare_cpu_s": rebuilt_cpu_s - begun_cpu_s,
+        "facts_cpu_s": time.process_time() - rebuilt_cpu_s,
     }
 
 
@@ -185,6 +190,7 @@ def _facts(plan: dict[str, str]) -> float:
 
 
 async def _bare(plan: dict[str, str]) -> dict[str, Any]:
+    begun_cpu_s = time.process_time()
     async with open_topics(plan["bootstrap"], TOPICS) as reader:
         begun_s = ended_s = now_s()
         events = 0
@@ -194,7 +200,8 @@ async def _bare(plan: dict[str, str]) -> dict[str, Any]:
                 CLASSES[name].model_validate_json(record.value)
             events += len(records)
             ended_s = now_s()
-    return {"events": events, "seconds": ended_s - begun_s}
+    cpu_s = time.process_time() - begun_cpu_s
+    return {"events": events, "seconds": ended_s - begun_s, "cpu_s": cpu_s}
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ TOGETHER: Final = 4
 BY: Final = (
     "group", "agent", "channel", "category", "priority", "language", "tag", "weekday", "policy",
 )  # fmt: skip
+SLOW_MS: Final = 3_000.0
 TIMES: Final = ("p50", "p90")
 END_US: Final = microseconds(YEAR_BEGIN) + YEAR_H * HOUR_US
 PERIODS: Final[dict[str, tuple[int, Granularity]]] = {
@@ -123,19 +124,23 @@ def _count(database: Database) -> int:
 async def _answers(
     facts: Facts, clock: ManualClock, rounds: int
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Rounds over all questions, after one that does not count."""
+    """Rounds over all questions, after one that counts for those only that are so slow that they are
+    not asked again."""
     asked = list(questions())
     taken: dict[str, list[float]] = {name: [] for name, _ in asked}
     refused: dict[str, str] = {}
     for number in range(rounds + 1):
         for name, query in asked:
+            if taken[name] and taken[name][0] > SLOW_MS:
+                continue
             begun_s = now_s()
             try:
                 await run_report(facts, query, clock=clock)
             except Poison as reason:
                 refused[name] = reason.code
-            if number:
-                taken[name].append((now_s() - begun_s) * 1e3)
+            took_ms = (now_s() - begun_s) * 1e3
+            if number or took_ms > SLOW_MS:
+                taken[name].append(took_ms)
     return [
         {
             "name": name,

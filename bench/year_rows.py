@@ -5,6 +5,7 @@ The rows are those of reporting: the public fold, and the functions that the vie
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable
@@ -56,8 +57,8 @@ def _ticket(stream: list[EventEnvelope]) -> tuple[Any, ...]:
 def fill(database: Database, plan: Plan, pieces: int, tell: Callable[[str], None]) -> int:
     """Write the first `pieces` pieces. Returns the number of events."""
     events = latest_us = of_tickets = 0
-    workers = max(1, (os.cpu_count() or 2) - 1) if pieces > AHEAD else 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    workers = (os.cpu_count() or 2) if pieces > AHEAD else 1
+    with ProcessPoolExecutor(workers, get_context("spawn"), gc.disable) as pool:  # no cycles there
         coming: deque[Future[Rows]] = deque()
         asked = 0
         for number in range(pieces):

@@ -22,7 +22,7 @@ app = faust.App(
     topic_disable_leader=True,
     web_enabled=False,
 )
-topic = app.topic(PLAN["topic"], key_type=str, value_type=dict, value_serializer="json")
+topic = app.topic(PLAN["topic"], key_type=str, value_serializer="json")
 table = app.Table("fold", key_type=str, partitions=PLAN["partitions"])
 SEEN = {}
 FIRST_S = []

@@ -80,9 +80,19 @@ def evolve(state: Ticket | None, envelope: EventEnvelope) -> Ticket:
     `decode_event` gives none of those.
     """
     before = state if state is not None else Ticket(id=envelope.stream_id)
-    change = _CHANGES.get(type(envelope.event))
-    changes = change(before, envelope.event, envelope) if change is not None else {}
-    return _copy(before, {"sequence": envelope.sequence, "updated_at": envelope.time, **changes})
+    event = envelope.event
+    change = _CHANGES.get(type(event))
+    changes = change(before, event, envelope) if change is not None else {}
+    # `dataclasses.replace`, many times as fast: a frozen class pays for every field it sets.
+    ticket = object.__new__(Ticket)
+    values = {
+        **before.__dict__,
+        **changes,
+        "sequence": envelope.sequence,
+        "updated_at": envelope.time,
+    }
+    object.__setattr__(ticket, "__dict__", values)
+    return ticket
 
 
 def fold(envelopes: Iterable[EventEnvelope]) -> Ticket | None:
@@ -94,14 +104,6 @@ def fold(envelopes: Iterable[EventEnvelope]) -> Ticket | None:
 
 
 Changes = dict[str, Any]
-
-
-def _copy(state: Ticket, changes: Changes) -> Ticket:
-    """`dataclasses.replace`, eight times as fast: a frozen class pays for every field it sets."""
-    ticket = object.__new__(Ticket)
-    ticket.__dict__.update(state.__dict__)
-    ticket.__dict__.update(changes)
-    return ticket
 
 
 def _created(s: Ticket, e: t.TicketCreated, at: EventEnvelope) -> Changes:

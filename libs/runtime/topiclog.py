@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -94,7 +95,19 @@ async def open_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[To
             await consumer.seek_to_beginning(*places)
         yield TopicLog(consumer, places)
     finally:
+        await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """The client cancels a fetch that waits to be tried again, and lets that cancellation out of its own
+    `stop`, half-way: nobody has cancelled us, and its connections are still open."""
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        await consumer._client.close()  # noqa: SLF001 - it has no other way to finish
+        if task is None or task.cancelling():
+            raise
 
 
 async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
