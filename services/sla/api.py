@@ -118,11 +118,10 @@ def _policies(router: APIRouter, store: ServiceStore, clock: Clock, books: Books
     )
     async def change_policies(request: Request) -> Response:
         body = await body_of(request, PoliciesBody)
-        effective_us = _effective_us(body.effective_from, clock)
         document = [policy.document() for policy in body.policies]
 
         def change(connection: Connection, _outgoing: Outgoing) -> Put:
-            lock_definitions(connection)
+            effective_us = _turn_us(connection, clock, body.effective_from)
             return put_policies(connection, books.read(connection), document, effective_us)
 
         put: Put = await _put(store, change)
@@ -147,20 +146,22 @@ def _calendars(
     )
     async def change_calendars(request: Request) -> Response:
         body = await body_of(request, CalendarsBody)
-        effective_us = _effective_us(body.effective_from, clock)
         names = [calendar.id for calendar in body.calendars]
         if len(set(names)) < len(names):
             raise Poison("duplicate_calendar", "a calendar stands in the list twice")
         year = clock.now().year
 
         def change(connection: Connection, outgoing: Outgoing) -> list[dict[str, Any]]:
-            lock_definitions(connection)
+            documents = [calendar.model_dump(mode="json") for calendar in body.calendars]
+            for document in documents:
+                resolved(document, year)  # what takes long, before the lock: it is kept
+            effective_us = _turn_us(connection, clock, body.effective_from)
             book = books.read(connection)
             made = []
-            for calendar in body.calendars:
-                uploads = uploads_of(newest_calendar(connection, calendar.id) or {})
-                document = resolved(calendar.model_dump(mode="json"), year, uploads)
-                made.append((calendar.id, put_calendar(connection, book, document, effective_us)))
+            for name, document in zip(names, documents, strict=True):
+                uploads = uploads_of(newest_calendar(connection, name) or {})
+                complete = resolved(document, year, uploads)
+                made.append((name, put_calendar(connection, book, complete, effective_us)))
             announce_calendars(connection, outgoing, store.outbox)
             return [{"id": name, "version": put.version, "changed": put.made} for name, put in made]
 
@@ -185,13 +186,12 @@ def _holidays(
     async def upload_holidays(request: Request) -> Response:
         name, source = request.path_params["name"], request.path_params["source"]
         data = await request.body()
-        now = clock.now()
-        effective_us = to_us(now)
+        year = clock.now().year
 
         def change(connection: Connection, outgoing: Outgoing) -> Put:
-            lock_definitions(connection)
+            dates = holidays_of_ical(data, year - YEARS_BACK, year + YEARS_AHEAD)
+            effective_us = _turn_us(connection, clock)
             book = _with_calendar(books.read(connection), name)
-            dates = holidays_of_ical(data, now.year - YEARS_BACK, now.year + YEARS_AHEAD)
             edit = partial(with_upload, name=source, dates=dates)
             put = change_calendar(connection, book, name, edit, effective_us)
             announce_calendars(connection, outgoing, store.outbox)
@@ -208,10 +208,9 @@ def _holidays(
     )
     async def take_holidays_back(request: Request) -> Response:
         name, source = request.path_params["name"], request.path_params["source"]
-        effective_us = to_us(clock.now())
 
         def change(connection: Connection, outgoing: Outgoing) -> Put:
-            lock_definitions(connection)
+            effective_us = _turn_us(connection, clock)
             book = _with_calendar(books.read(connection), name)
             found = False
 
@@ -247,7 +246,14 @@ async def _put(store: ServiceStore, change: Any) -> Any:
         raise Poison(error.code, error.detail) from error
 
 
-def _effective_us(effective_from: datetime | None, clock: Clock) -> int:
+def _turn_us(connection: Connection, clock: Clock, effective_from: datetime | None = None) -> int:
+    """Wait until nobody else adds a version, and say from when the one to be added is in force.
+
+    The clock is read only then: while a change waited its turn, or looked holidays up, timers fired by
+    the versions before it, and no version may be in force at an instant that was already stated by another.
+    Raises Poison (effective_in_past).
+    """
+    lock_definitions(connection)
     now_us = to_us(clock.now())
     if effective_from is None:
         return now_us

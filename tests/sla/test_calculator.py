@@ -188,7 +188,14 @@ def test_a_bad_line_says_what_is_wrong_with_it(fields: dict[str, Any], words: st
         (b'{"kind": "due"}', None),
         (b'{"id": "\xff"}', None),
         (b'{"id": ["a", {"b": 1}], "kind": 1}', ["a", {"b": 1}]),
-        (b'{"id": "a", "hours": NaN}', None),
+        (b'{"id": "a", "hours": NaN}', "a"),
+        (b'{"id": "a", "kind": "due",', "a"),
+        (b'{"id": -3, "tz": "\xff"}', -3),
+        (b'{"id": "\xff", "hours": NaN}', None),
+        (b'{"id": "\xed\xa0\x80", "hours": NaN}', None),
+        ('{"id": "ñ", "hours": NaN}'.encode(), "ñ"),
+        (b'{"id": 12', None),
+        (b'{"kind": "due", "id": "a", "hours": NaN}', None),
     ],
 )
 def test_the_id_of_a_bad_line_is_told_where_it_can_be_read(line: bytes, id_: object) -> None:

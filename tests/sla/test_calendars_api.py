@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -156,3 +156,59 @@ async def test_bad_uploads_are_refused(
     answer = await client.put(f"/v1/calendars/{path}", content=content, headers=FILE)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert (await newest(client))["version"] == 1
+
+
+CALENDAR = {"id": "desk", "zone": "Europe/Berlin", "hours": OFFICE}
+POLICY = {"id": "p", "targets": {"first_reply": {"low": {"target_s": 60, "calendar": "desk"}}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "calendars", {"json": {"calendars": [{**CALENDAR, "zone": "UTC"}]}}),
+        ("PUT", "policies", {"json": {"policies": [POLICY]}}),
+        ("PUT", "calendars/desk/holidays/plant.ics", {"content": CLOSED, "headers": FILE}),
+        ("DELETE", "calendars/desk/holidays/old.ics", {}),
+    ],
+)
+async def test_a_version_that_waited_its_turn_is_in_force_from_its_turn_on(
+    client: httpx.AsyncClient,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    body: dict[str, Any],
+) -> None:
+    """While it waited, timers fired by the version before it: their instants are not its own."""
+    await put(client)
+    old = ical("DTSTART;VALUE=DATE:20260611 | SUMMARY:Stocktaking")
+    await client.put("/v1/calendars/desk/holidays/old.ics", content=old, headers=FILE)
+    wait_until(bench, at("10:05"), monkeypatch)
+    answer = await client.request(method, f"/v1/{path}", **body)
+    assert answer.status_code == 200, answer.text
+    if path == "policies":
+        newest_from = (await client.get("/v1/policies")).json()["versions"][0]["effective_from"]
+    else:
+        newest_from = (await newest(client))["effective_from"]
+    assert datetime.fromisoformat(newest_from) == at("10:05")
+
+
+async def test_an_instant_that_passed_while_a_version_waited_is_refused(
+    client: httpx.AsyncClient, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until(bench, at("10:05"), monkeypatch)
+    soon = (at("10:05") - timedelta(seconds=1)).isoformat()
+    body = {"calendars": [CALENDAR], "effective_from": soon}
+    answer = await client.put("/v1/calendars", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "effective_in_past")
+
+
+def wait_until(bench: Bench, instant: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes this late before anything more can be written."""
+    write = bench.store.write
+
+    async def later(change: Any) -> Any:
+        bench.clock.instant = instant
+        return await write(change)
+
+    monkeypatch.setattr(bench.store, "write", later)

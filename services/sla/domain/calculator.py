@@ -209,14 +209,21 @@ def _part(name: str, decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
 def _error(line: bytes, message: str) -> bytes:
     try:
         name = bytes(_NAMED.decode(line.decode("utf-8")).id)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        name = NULL
-    except RecursionError:  # the line is UTF-8 then; what is nested comes after the id, mostly
-        found = _ID_FIRST.match(line)
-        name = NULL if found is None else found[1]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        name = _first_id(line)
     if len(message) > MESSAGE_MAX:
         message = f"{message[:MESSAGE_MAX]}…"
     return b'{"id":%b,"error":%b}' % (name, msgspec.json.encode(message))
+
+
+def _first_id(line: bytes) -> bytes:
+    """The id of a line that is no JSON, if it stands first and is sound: what is broken, cut off or nested
+    without end comes after it, mostly."""
+    found = _ID_FIRST.match(line)
+    try:
+        return NULL if found is None else found[1].decode("utf-8").encode()
+    except UnicodeDecodeError:
+        return NULL
 
 
 def _where(error: msgspec.ValidationError, name: str = "") -> str:
