@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from libs.runtime.database import Database
 
 WITHIN_S: Final = 900.0
 QUIET_S: Final = 1.0
+LAG: Final = re.compile(r"^bitacora_reporting_facts_lag_revisions\S* (\S+)$", re.MULTILINE)
+GAUGES: Final = 8
+"""Looks at the gauge, half a second apart, that must say the same."""
 BEFORE: Final = "2009-01-01T00:00:00+00:00"
 """When the policy was put in force: before the first ticket of either log."""
 
@@ -143,5 +147,18 @@ async def _settled(system: System, http: httpx.AsyncClient, events: int) -> None
         tickets, clocks = applied.get(TICKETS_EVENTS, 0), applied.get(SLA_EVENTS, 0)
         return tickets >= events and clocks >= stated
 
-    reporting = Reporting(http, system.state.urls["reporting"])
+    url = system.state.urls["reporting"]
+    reporting = Reporting(http, url)
     await reporting.settled(complete, quiet_s=QUIET_S, within_s=WITHIN_S)
+    last: list[Any] = []
+
+    async def facts_are_there() -> bool:
+        """Their gauge is set now and then: it must say twice that nothing is left, and they must not
+        have changed in between."""
+        lag = LAG.search((await http.get(f"{url}/metrics")).text)
+        report = await http.get(f"{url}/v1/report", params={"metrics": "created"})
+        stamp = report.json()["stamp"] if report.is_success else None
+        last.append(stamp if lag is not None and float(lag[1]) == 0 else None)
+        return len(last) > GAUGES and last[-1] is not None and len(set(last[-GAUGES:])) == 1
+
+    await until(facts_are_there, within_s=WITHIN_S, every_s=0.5, what="the fact tables catch up")
