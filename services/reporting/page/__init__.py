@@ -56,7 +56,7 @@ def mount(
 
     @ui.page("/tickets", response_timeout=RESPONSE_S)
     async def _tickets(request: Request) -> None:
-        await tickets_page(request, store, interval_s=interval_s)
+        await tickets_page(request, desk)
 
     @ui.page("/tickets/{ticket_id}", response_timeout=RESPONSE_S)
     async def _ticket(request: Request, ticket_id: str) -> None:

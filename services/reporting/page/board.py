@@ -12,6 +12,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from libs.events import Channel, Priority
+from libs.runtime.clock import monotonic_s
 from libs.runtime.errors import Poison
 from services.reporting.page.asking import EVERYTHING, Answer
 from services.reporting.page.card import Card
@@ -27,6 +28,8 @@ FIRST_S: Final = 0.7
 """So long the page is kept back for its figures; later ones come into the page that is there already."""
 RESPONSE_S: Final = 20.0
 """NiceGUI gives up on a page that takes longer to build; a busy machine is no reason to."""
+ASKING_SHARE_MAX: Final = 0.2
+"""Of the time: how much of it an open page may spend on asking anew, however fast the facts change."""
 ZONES: Final = tuple(
     sorted(zone for zone in available_timezones() if "/" in zone and zone[:3] != "Etc")
 )
@@ -94,11 +97,13 @@ class Board:
         self._cards: list[Card] = []
         self._parts: list[Part] = []
         self._stamp = -1
+        self._rest_until_s = 0.0
         self._agents = dict(values["agent"])
         self._head = fragment("ranges.html", **self._ranges(place, ""))
         self._place = place
         fragment("view.html", **_bar(view, place.path, values))
         self._empty = fragment("empty.html")
+        self._empty.set_visibility(False)  # until it is known
         self.body = ui.element("div").classes("board")
 
     def row(self, classes: str = "") -> ui.element:
@@ -118,16 +123,20 @@ class Board:
 
     async def refresh(self) -> None:
         """Ask again when facts have changed since. Raises Transient without a database."""
-        known = await self.desk.reports.get(EVERYTHING)
-        if known.stamp != self._stamp:
-            for part in self._parts:
-                await part.read()
-            await self._bring_up_to_date(known)
+        if monotonic_s() >= self._rest_until_s:
+            began_s = monotonic_s()
+            known = await self.desk.reports.get(EVERYTHING)
+            if known.stamp != self._stamp:
+                for part in self._parts:
+                    await part.read()
+                await self._bring_up_to_date(known)
+                self._stamp = known.stamp
+                took_s = monotonic_s() - began_s
+                self._rest_until_s = monotonic_s() + took_s * (1 / ASKING_SHARE_MAX - 1)
         for part in self._parts:
             part.tick()
 
     async def _bring_up_to_date(self, known: Report) -> None:
-        self._stamp = known.stamp
         nothing = known.end_us is None
         self._empty.set_visibility(nothing)
         self.body.set_visibility(not nothing)

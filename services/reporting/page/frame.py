@@ -64,11 +64,18 @@ class Frame:
     """The live mark and the notice of a page."""
 
     def __init__(self) -> None:
-        self.live = fragment("live.html", text=_("connecting …"), ok=True)
+        self._said = _("connecting …")
+        self.live = fragment("live.html", text=self._said, ok=True)
         self.notice = ui.html("", sanitize=False)
 
     def say(self, text: str, *, ok: bool) -> None:
+        if ok:
+            self._said = text
         update(self.live, "live.html", text=text, ok=ok)
+
+    def goes_on(self) -> None:
+        """Whatever was wrong is over: say again what was said before it."""
+        self.say(self._said, ok=True)
 
     def warn(self, text: str) -> None:
         update(self.notice, "notice.html", text=text)
@@ -150,6 +157,7 @@ def look_again(made: Frame, interval_s: float, refresh: Callable[[], Awaitable[N
         set_reader(who)
         try:
             await refresh()
+            made.goes_on()
         except Transient as error:
             text = _("waiting for the database: {detail}").format(detail=error.detail)
             made.say(text, ok=False)

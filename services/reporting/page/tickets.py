@@ -12,13 +12,14 @@ from starlette.requests import Request
 
 from libs.events import Channel, Priority, Status
 from libs.runtime.store import ServiceStore
+from services.reporting.page.desk import Desk
 from services.reporting.page.frame import Frame, fragment, frame, look_again, meet, named, update
 from services.reporting.page.i18n import N_, ngettext
 from services.reporting.page.i18n import gettext as _
 from services.reporting.page.live_table import LiveTable, cell, linked, text
 from services.reporting.page.parts import duration, link, moment, number, word
 from services.reporting.query import TicketQuery
-from services.reporting.views.lists import Json, known_values, list_tickets
+from services.reporting.views.lists import Json, list_tickets
 from services.reporting.views.positions import stamp
 
 PATH: Final = "/tickets"
@@ -69,21 +70,21 @@ def asked(parameters: Mapping[str, str]) -> Asked:
         return Asked(TicketQuery.model_validate(rest), problem)
 
 
-async def tickets_page(request: Request, store: ServiceStore, *, interval_s: float) -> None:
+async def tickets_page(request: Request, desk: Desk) -> None:
     """Build the page for one visitor."""
     meet(request)
     wanted = asked(dict(request.query_params))
-    values = await store.read(known_values)
+    values = await desk.values()
     with frame(request, _("Tickets"), current=PATH) as made:
         if wanted.problem:
             made.warn(wanted.problem)
         page = _Page(made, wanted, values)
 
     async def refresh() -> None:
-        await page.refresh(store)
+        await page.refresh(desk.store)
 
     await refresh()
-    look_again(made, interval_s, refresh)
+    look_again(made, desk.interval_s, refresh)
 
 
 class _Page:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 
 from services.reporting.domain.metrics import METRICS
 from services.reporting.page.asking import Answer, Ask
 from services.reporting.page.behind import tickets_behind
-from services.reporting.page.frame import named, update
+from services.reporting.page.frame import named
 from services.reporting.page.i18n import gettext as _
 from services.reporting.page.say import (
     AGGREGATES,
@@ -38,19 +40,18 @@ class Tile:
     beside: tuple[tuple[str, Aggregate], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """For the template."""
+class LiveTile(Element, component="live_tile.js"):
+    """One key figure on the page."""
 
-    name: str
-    title: str
-    value: str
-    href: str
-    change: Change | None
-    beside: list[tuple[str, str]]
-    line: str
-    formula: str
-    edges: str
+    def __init__(self) -> None:
+        super().__init__()
+        self._props["tile"] = {}
+
+    def show(self, tile: dict[str, Any]) -> None:
+        """What `live_tile.js` shows; nothing is sent when it is what it was."""
+        if self._props["tile"] != tile:
+            self._props["tile"] = tile
+            self.update()
 
 
 class Tiles:
@@ -70,53 +71,60 @@ class Tiles:
         )
         self._section = named(ui.element("section").classes("tiles"), _("Key figures"))
         with self._section:
-            self._places = [ui.html("", sanitize=False).classes("tile") for _tile in tiles]
+            self._places = [LiveTile().classes("tile") for _tile in tiles]
 
     async def prepare(self, answers: Sequence[Answer]) -> None:
         """Nothing else is shown."""
 
     def show(self, answers: Sequence[Answer], view: View) -> None:
         whole, course = answers
-        left_out = self.asks[0].left_out(view)
         for place, tile in zip(self._places, self._tiles, strict=True):
-            shown = _shown(tile, whole, course, view)
-            names = [_(name) for name in left_out if name in Ask((tile.metric,)).left_out(view)]
-            update(place, "tile.html", t=shown, left_out=", ".join(names))
+            place.show(_shown(tile, whole, course, view))
 
     def fail(self, detail: str) -> None:
         for place in self._places:
-            update(place, "none.html", text=detail)
+            place.show({"refused": detail})
 
 
-def _shown(tile: Tile, whole: Answer, course: Answer, view: View) -> Shown:
-    aggregate = aggregate_of(tile.metric, tile.aggregate)
-    cell = whole.cell(tile.metric, aggregate)
-    title = title_of(tile.metric)
-    if METRICS[tile.metric].kind in ("distribution", "standing"):
+def _shown(tile: Tile, whole: Answer, course: Answer, view: View) -> dict[str, Any]:
+    metric = tile.metric
+    aggregate = aggregate_of(metric, tile.aggregate)
+    cell = whole.cell(metric, aggregate)
+    title = title_of(metric)
+    if METRICS[metric].kind in ("distribution", "standing"):
         title = f"{title}, {_(AGGREGATES[aggregate])}"
-    return Shown(
-        tile.metric,
-        title,
-        figure(tile.metric, aggregate, cell.value),
-        tickets_behind(whole, cell, view),
-        change(cell),
-        [_beside(tile, whole.cell(metric, aggregate_of(metric, a))) for metric, a in tile.beside],
-        line(
-            [
-                course.cell(tile.metric, aggregate_of(tile.metric), (), bucket).value
-                for bucket in course.buckets
-            ]
-        ),
-        formula_of(tile.metric),
-        edges_of(tile.metric),
-    )
+    names = ", ".join(_(name) for name in Ask((metric,)).left_out(view))
+    values = [course.cell(metric, aggregate, (), bucket).value for bucket in course.buckets]
+    return {
+        "name": metric,
+        "title": title,
+        "what": _("What is this: {title}?").format(title=title),
+        "formula": formula_of(metric),
+        "edges": edges_of(metric),
+        "value": figure(metric, aggregate, cell.value),
+        "href": tickets_behind(whole, cell, view),
+        "change": _moved(change(cell)),
+        "beside": [
+            _beside(tile, whole.cell(name, aggregate_of(name, wanted)))
+            for name, wanted in tile.beside
+        ],
+        "note": _("not filtered by {names}").format(names=names) if names else "",
+        "line": line(values),
+    }
 
 
-def _beside(tile: Tile, cell: Cell) -> tuple[str, str]:
-    """(what, figure); of the tile's own metric only the aggregate is said."""
+def _moved(moved: Change | None) -> dict[str, str] | None:
+    if moved is None:
+        return None
+    before = _("before: {value}").format(value=moved.before)
+    return {"text": f"{moved.sign} {moved.text}", "mood": moved.mood, "before": before}
+
+
+def _beside(tile: Tile, cell: Cell) -> list[str]:
+    """What, and its figure; of the tile's own metric only the aggregate is said."""
     own = cell.metric == tile.metric
     what = _(AGGREGATES[cell.aggregate]) if own else title_of(cell.metric)
-    return what, figure(cell.metric, cell.aggregate, cell.value)
+    return [what, figure(cell.metric, cell.aggregate, cell.value)]
 
 
 def line(values: Sequence[float | int | None]) -> str:
