@@ -45,6 +45,16 @@ def level(checked: Checked, metric: Definition, span: Span, values: Values, limi
     if buckets.one:
         return f"""WITH picked AS ({inner}) SELECT 0 AS bucket{listed}, count(*)
             FROM picked GROUP BY ALL LIMIT {limit}"""
+    if buckets.whole and (buckets.days or not names):
+        # Few cells: rows are counted by cell first, and only the counts are joined with the buckets.
+        return f"""WITH {buckets.tables(values)}, picked AS NOT MATERIALIZED ({inner})
+            SELECT c.bucket{listed}, sum(n)::BIGINT FROM (
+                SELECT {buckets.cell("start_us")} AS cell{listed}, count(*) AS n
+                    FROM picked GROUP BY ALL
+                UNION ALL
+                SELECT {buckets.cell("end_us")} AS cell{listed}, -count(*) AS n
+                    FROM picked WHERE end_us < {span.end_us} GROUP BY ALL)
+            JOIN cells c USING (cell) GROUP BY ALL ORDER BY ALL LIMIT {limit}"""
     return f"""WITH {buckets.tables(values)}, picked AS ({inner})
         SELECT bucket{listed}, sum(n)::BIGINT FROM (
             SELECT {buckets.bucket("start_us", "c")} AS bucket{listed}, count(*) AS n
@@ -82,24 +92,37 @@ def standing(
     listed = "".join(f", {name}" for name in names)
     ends = values.bind([min(end, max(latest_us, span.start_us)) for end in span.ends])
     last = len(span.starts)
+    until = f"coalesce(end_us, {span.end_us})"
     numbers = ", ".join(distribution("x", "", percents(checked, metric)))
     return f"""WITH {buckets.tables(values)},
         bucket_ends AS MATERIALIZED (
             SELECT unnest(range({last})) AS bucket, unnest({ends}::BIGINT[]) AS end_us),
         picked AS (
-            SELECT t_created_us, start_us, end_us{"".join(f", {sql}" for sql in picked)}
-            FROM {relation(metric, span, " ".join(("t_created_us", *picked, filters)))}
+            SELECT ticket, start_us, {until} AS until_us{"".join(f", {sql}" for sql in picked)}
+            FROM {relation(metric, span, " ".join((*picked, filters)))}
             WHERE ({metric.when or "true"}){filters} AND start_us < {span.end_us}
                 AND (end_us IS NULL OR end_us >= {span.ends[0]})),
         spread AS (
-            SELECT t_created_us{listed}, unnest(range({buckets.bucket("start_us", "a")},
-                CASE WHEN end_us IS NULL OR end_us >= {span.end_us} THEN {last}
-                ELSE {buckets.bucket("end_us", "b")} END)) AS bucket
-            FROM picked {buckets.join("start_us", "a")}
-            {buckets.join(f"least(coalesce(end_us, {span.end_us}), {span.end_us - 1})", "b")}),
+            SELECT ticket{listed}, unnest(range(first, last)) AS bucket FROM (
+                SELECT ticket{listed}, {buckets.bucket("start_us", "a")} AS first,
+                    CASE WHEN until_us >= {span.end_us} THEN {last}
+                    ELSE {buckets.bucket("until_us", "b")} END AS last
+                FROM picked {buckets.join("start_us", "a")}
+                {buckets.join(f"least(until_us, {span.end_us - 1})", "b")}
+                WHERE until_us >= {span.end_us} OR {_apart(buckets)}) WHERE first < last),
         valued AS (
-            SELECT bucket{listed}, {metric.value} AS x FROM spread JOIN bucket_ends USING (bucket))
+            SELECT bucket{listed}, {metric.value} AS x
+            FROM spread JOIN bucket_ends USING (bucket)
+            LEFT JOIN (SELECT ticket, created_us AS t_created_us FROM tickets) USING (ticket))
         SELECT bucket{listed}, count(*), {numbers} FROM valued GROUP BY ALL LIMIT {limit}"""
+
+
+def _apart(buckets: Buckets) -> str:
+    """SQL: the beginning and the end are not in one cell. Most rows end in the bucket they began in, and
+    stand at the end of none."""
+    if not buckets.whole:
+        return "true"
+    return f"{buckets.cell('start_us')} < {buckets.cell('until_us')}"
 
 
 def read_standing(

@@ -14,7 +14,7 @@ from services.reporting.domain.metrics import Definition
 from services.reporting.report.check import Checked
 from services.reporting.report.zones import DAY_US, HOUR_US, SECOND_US, offsets
 
-_CELLS_US: Final = (HOUR_US, 900 * SECOND_US, 60 * SECOND_US, SECOND_US, 1)
+_CELLS_US: Final = (DAY_US, HOUR_US, 900 * SECOND_US, 60 * SECOND_US, SECOND_US, 1)
 _WEEK_US: Final = 7 * DAY_US
 _MONDAY_US: Final = 4 * DAY_US  # 1970-01-05
 
@@ -65,7 +65,12 @@ class Buckets:
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        self._width = next(w for w in _CELLS_US if self._fits(w))
+        whole = (w for w in _CELLS_US[:-2] if all(at % w == 0 for at in span.starts[1:]))
+        width = next(whole, None)
+        self.whole = width is not None
+        """Each cell lies in one bucket: there are no cuts."""
+        self._width = width or next(w for w in _CELLS_US if self._fits(w))
+        self.days = self._width == DAY_US
         self._base = span.start_us - span.start_us % self._width
 
     def _fits(self, width: int) -> bool:
@@ -92,8 +97,12 @@ class Buckets:
 
     def join(self, at: str, name: str) -> str:
         """A join that finds the cell of the instant `at` (within the period, or before it)."""
+        return f"JOIN cells {name} ON {name}.cell = {self.cell(at)}"
+
+    def cell(self, at: str) -> str:
+        """The number of the cell of the instant `at` (within the period, or before it)."""
         within = f"greatest({at}, {self._span.start_us})"
-        return f"JOIN cells {name} ON {name}.cell = ({within} - {self._base}) // {self._width}"
+        return f"({within} - {self._base}) // {self._width}"
 
     @staticmethod
     def bucket(at: str, name: str) -> str:
