@@ -332,6 +332,7 @@ def test_a_report_is_saved_changed_run_and_forgotten(desk: Desk) -> None:
     assert desk.call("GET", path + "/run", params={"format": "csv"}).text.startswith(
         "bucket,channel,"
     )
+    assert desk.get(path + "/run", 422, zone="UTC")["code"] == "unknown_parameter"
     assert desk.call("DELETE", path, headers={"If-Match": '"1"'}).status_code == 412
     assert desk.call("DELETE", path).status_code == 204
     assert desk.get(path, 404)["code"] == "unknown_report"

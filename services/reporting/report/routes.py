@@ -55,6 +55,7 @@ from services.reporting.views.saved import (
 
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f/]{1,100}\Z")
 _FACTS_OWN: Final = ("bucket", "key", "limit", "cursor", "fresh")
+_RUN_OWN: Final = ("format", "fresh")
 Written = tuple[bytes | str, str]
 
 
@@ -156,6 +157,13 @@ def _saved(routes: APIRouter, store: ServiceStore, reports: Reports) -> None:
     )
     async def run(request: Request) -> Response:
         name = _name(request)
+        for parameter in request.query_params:
+            if parameter not in _RUN_OWN:
+                raise Poison(
+                    "unknown_parameter",
+                    f"there is no parameter {parameter[:100]!r}; there are {', '.join(_RUN_OWN)}: "
+                    "what is asked is what was saved",
+                )
         write = _format(request)
         await _be_fresh(request, reports)
         saved = await store.read(lambda c: get_saved(c, name))
