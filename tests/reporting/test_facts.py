@@ -286,3 +286,17 @@ def test_an_import_lies_where_it_happened(sqlite_url: str) -> None:
         ).fetchall()
         us = int(old.timestamp()) * 1_000_000
         assert kinds == [("assigned", us), ("closed", us), ("created", us), ("solved", us)]
+
+
+def test_the_log_of_the_file_is_brought_into_it(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.reporting.facts.copy.LOG_BYTES_MAX", 0)
+    log = tmp_path / "facts-1.duckdb.wal"
+    with open_store(sqlite_url) as store, refreshed(store, tmp_path / "facts") as facts:
+        for part in batches(EVENTS, random.Random(1), 80):
+            feed(store, [part])
+            facts.refresh()
+            assert not log.exists() or log.stat().st_size == 0
+        with refreshed(store) as anew:
+            assert fact_rows(anew) == fact_rows(facts)

@@ -220,6 +220,7 @@ class Facts:
                 raise
             if changed is not None:
                 self._tell(live.copy)
+                live.copy.tidy()
             return changed is not None
 
     def rebuild(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables and of the fold that fills them. Another version makes the file anew."""
 
 TICKET_DIMENSIONS: Final = """
@@ -104,7 +104,7 @@ CREATE TABLE agents (
 )"""
 """A row per agent: up to which event `presences` knows it, and when its events were recorded."""
 
-META: Final = "CREATE TABLE meta (name VARCHAR PRIMARY KEY, value VARCHAR)"
+META: Final = "CREATE TABLE meta (name VARCHAR, value VARCHAR)"
 """`version` of these tables; `store` (which one this is a copy of) and `revision` (up to which it is
 complete); `calendar` (what the `…_b` columns were made with); `stamp`; `recorded_us`."""
 
