@@ -14,6 +14,8 @@ ICAL_LIMIT_BYTES: Final = 1_000_000
 EVENTS_MAX: Final = 5_000
 DAYS_PER_EVENT_MAX: Final = 366
 INTERVAL_MAX: Final = 1_000
+YEARS_MAX: Final = 100_000
+"""Years that are looked through for all rules of a file together: some seconds."""
 NAME_MAX: Final = 200
 YEARLY_ONLY: Final = frozenset(
     (
@@ -37,6 +39,7 @@ def holidays_of_ical(data: bytes, first_year: int, last_year: int) -> dict[str, 
         )
     events = _events(data)
     changed = {(_uid(event), _day_of(event, "RECURRENCE-ID")) for event in events} - {("", None)}
+    _refuse_endless(events, last_year)
     found: dict[str, str] = {}
     for event in events:
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
@@ -93,10 +96,40 @@ def _starts(event: Any, first_year: int, last_year: int) -> list[date]:
     return sorted(starts - set(_listed(event, "EXDATE")))
 
 
+class _OverError(Exception):
+    """The years that count are over."""
+
+
+class _Interval(int):
+    """The years between two occurrences. dateutil looks for the next occurrence up to the year 9999, for
+    every event that has none (30 February) a second; it adds this to a year to get the next."""
+
+    last_year: int
+
+    def __radd__(self, year: int) -> int:
+        following = year + int(self)
+        if following > self.last_year:
+            raise _OverError
+        return following
+
+
+def _refuse_endless(events: Iterable[Any], last_year: int) -> None:
+    years = 0
+    for event in events:
+        start = _day_of(event, "DTSTART")
+        if event.get("RRULE") is not None and start is not None:
+            years += max(last_year - start.year, 0)
+    if years > YEARS_MAX:
+        raise _bad(
+            f"the rules of the file go through {years:,} years together; at most {YEARS_MAX:,} are"
+            " taken: let events begin later, or list their dates"
+        )
+
+
 def _repeated(
     event: Any, rule: Any, start: date, first_year: int, last_year: int
 ) -> Iterator[date]:
-    from dateutil.rrule import rrulestr
+    from dateutil.rrule import rrule, rrulestr
 
     text = rule.to_ical().decode()
     parts = {part.partition("=")[0].upper() for part in text.split(";")}
@@ -109,6 +142,10 @@ def _repeated(
     end = datetime(last_year, 12, 31)  # noqa: DTZ001 - a day, in no zone
     try:
         days = rrulestr(text, dtstart=datetime(start.year, start.month, start.day))  # noqa: DTZ001
+        assert isinstance(days, rrule)  # noqa: S101 - of one rule
+        interval = _Interval(next(iter(rule.get("INTERVAL", ())), 1))
+        interval.last_year = last_year
+        days = days.replace(interval=interval)
         for number, moment in enumerate(days):
             if moment > end:
                 return
@@ -118,6 +155,8 @@ def _repeated(
                 yield moment.date()
     except InvalidDefinition:
         raise
+    except _OverError:
+        return
     except (ValueError, OverflowError) as error:
         raise _bad(f"the event {_name(event)!r} repeats by {text}: {error}") from error
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -43,6 +44,8 @@ from services.sla.store import (
     put_calendar,
     put_policies,
 )
+
+T = TypeVar("T")
 
 
 def _no_number(value: Any) -> Any:
@@ -150,11 +153,11 @@ def _calendars(
         if len(set(names)) < len(names):
             raise Poison("duplicate_calendar", "a calendar stands in the list twice")
         year = clock.now().year
+        documents = [calendar.model_dump(mode="json") for calendar in body.calendars]
+        # What is found is kept, so that it takes no time once nobody else can write.
+        await _aside(lambda: [resolved(document, year) for document in documents])
 
         def change(connection: Connection, outgoing: Outgoing) -> list[dict[str, Any]]:
-            documents = [calendar.model_dump(mode="json") for calendar in body.calendars]
-            for document in documents:
-                resolved(document, year)  # what takes long, before the lock: it is kept
             effective_us = _turn_us(connection, clock, body.effective_from)
             book = books.read(connection)
             made = []
@@ -187,9 +190,9 @@ def _holidays(
         name, source = request.path_params["name"], request.path_params["source"]
         data = await request.body()
         year = clock.now().year
+        dates = await _aside(lambda: holidays_of_ical(data, year - YEARS_BACK, year + YEARS_AHEAD))
 
         def change(connection: Connection, outgoing: Outgoing) -> Put:
-            dates = holidays_of_ical(data, year - YEARS_BACK, year + YEARS_AHEAD)
             effective_us = _turn_us(connection, clock)
             book = _with_calendar(books.read(connection), name)
             edit = partial(with_upload, name=source, dates=dates)
@@ -237,6 +240,14 @@ def _with_calendar(book: Book, name: str) -> Book:
     if name not in book.calendars:
         raise Rejected("unknown_calendar", f"there is no calendar {name!r}", status=404)
     return book
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Work that may take seconds, in a thread where no timer and no event waits for it."""
+    try:
+        return await asyncio.to_thread(work)
+    except InvalidDefinition as error:
+        raise Poison(error.code, error.detail) from error
 
 
 async def _put(store: ServiceStore, change: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +13,11 @@ import pytest
 
 from libs.runtime.http import create_http_app
 from libs.worktime.holidays import holidays_version
+from libs.worktime.ical import holidays_of_ical
 from libs.worktime.instants import to_us
+from services.sla import api
 from services.sla.api import create_router
-from tests.sla.bench import Bench
+from tests.sla.bench import Bench, until
 from tests.sla.desk import at
 from tests.worktime.test_holidays import ical
 
@@ -212,3 +216,22 @@ def wait_until(bench: Bench, instant: datetime, monkeypatch: pytest.MonkeyPatch)
         return await write(change)
 
     monkeypatch.setattr(bench.store, "write", later)
+
+
+async def test_a_file_that_takes_long_keeps_no_timer_waiting(
+    client: httpx.AsyncClient, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, written = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> dict[str, str]:
+        reading.set()
+        assert written.wait(10)
+        return holidays_of_ical(*args)
+
+    await put(client)
+    monkeypatch.setattr(api, "holidays_of_ical", slow)
+    place = "/v1/calendars/desk/holidays/plant.ics"
+    upload = asyncio.create_task(client.put(place, content=CLOSED, headers=FILE))
+    await until(reading.is_set)
+    await bench.store.write(lambda _connection, _outgoing: written.set())
+    assert (await upload).status_code == 200

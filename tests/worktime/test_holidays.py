@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from importlib.metadata import version
 
 import pytest
+from dateutil.rrule import rrulestr
 
 from libs.worktime.calendar import calendar_of
 from libs.worktime.errors import InvalidDefinition
@@ -196,3 +197,29 @@ def test_a_whole_year_of_listed_holidays_is_closed() -> None:
     assert of.elapsed_us(*june) == 0
     start_us = to_us(datetime.fromisoformat("2026-06-01T00:00:00Z"))
     assert of.add_us(start_us, SECOND_US) == to_us(datetime.fromisoformat("2026-07-01T07:00:01Z"))
+
+
+RULES = (
+    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",  # never
+    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29",
+    "FREQ=YEARLY;INTERVAL=3;BYMONTH=11;BYDAY=4TH",
+    "FREQ=YEARLY;BYWEEKNO=53;BYDAY=MO",
+    "FREQ=YEARLY;BYYEARDAY=-1;COUNT=4",
+    "FREQ=YEARLY;INTERVAL=2;BYDAY=-1SU;BYMONTH=3,10;UNTIL=20351231",
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_search_for_occurrences_ends_with_the_years_that_count(rule: str) -> None:
+    """What dateutil finds up to the year 9999 is the same up to the last year that counts."""
+    file = ical(f"DTSTART;VALUE=DATE:20200229 | RRULE:{rule}")
+    whole = {day.date() for day in rrulestr(rule, dtstart=datetime(2020, 2, 29))}  # noqa: DTZ001
+    expected = {str(day) for day in whole | {date(2020, 2, 29)} if day.year <= 2040}
+    assert set(holidays_of_ical(file, 2020, 2040)) == expected
+
+
+def test_a_small_file_does_not_search_for_ever() -> None:
+    never = "DTSTART;VALUE=DATE:{}0101 | RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"
+    assert set(holidays_of_ical(ical(*[never.format("2026")] * 200), 2006, 2046)) == {"2026-01-01"}
+    with pytest.raises(InvalidDefinition, match="through 101,250 years together"):
+        holidays_of_ical(ical(*[never.format("0021")] * 50), 2006, 2046)
