@@ -37,7 +37,6 @@ PAGES: dict[str, tuple[Tile, ...]] = {
     "/satisfaction": satisfaction.KEY_FIGURES,
     "/incidents": incidents.KEY_FIGURES,
 }
-OTHERS = ("/tickets", "/routing", "/facts?metrics=created")
 
 
 def rated(streams: list[Stream]) -> Iterator[Stream]:
@@ -57,7 +56,10 @@ def rated(streams: list[Stream]) -> Iterator[Stream]:
         yield stream
 
 
-EVENTS = by_time(list(rated(Desk(3).streams(120, events=8))))
+STREAMS = list(rated(Desk(3).streams(120, events=8)))
+EVENTS = by_time(STREAMS)
+LONGEST = max((s for s in STREAMS if isinstance(s[0].event, t.TicketCreated)), key=len)
+OTHERS = ("/tickets", "/routing", "/facts?metrics=created", f"/tickets/{LONGEST[0].stream_id}")
 
 
 @pytest.fixture(scope="module")
