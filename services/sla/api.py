@@ -74,7 +74,11 @@ def create_questions(store: ServiceStore, clock: Clock, books: Books) -> APIRout
     async def clocks(
         ticket_id: str,
         at: Annotated[
-            AwareDatetime | None, BeforeValidator(_no_number), Query(description="default: now")
+            AwareDatetime | None,
+            BeforeValidator(_no_number),
+            Query(
+                description="default: now. A due instant is by all calendar versions that are known today"
+            ),
         ] = None,
     ) -> Response:
         known = _ticket_id(ticket_id)
