@@ -189,6 +189,42 @@ def test_a_file_that_cannot_be_gone_on_with_is_made_anew(
         assert len(list(tmp_path.glob("facts-*.duckdb"))) == 1
 
 
+def _damage_a_block(file: Path) -> None:
+    """One that holds activities."""
+    import duckdb
+
+    with duckdb.connect(str(file)) as connection:
+        query = "SELECT max(block_id) FROM pragma_storage_info('activities')"
+        (block,) = connection.execute(query).fetchone() or (0,)
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4_096 + block * 262_144 + 1_000)  # after DuckDB's three headers
+        opened.write(b"damage")
+
+
+@pytest.mark.parametrize("then", ["it goes on", "it is closed"])
+def test_a_damaged_block_is_found_by_who_reads_it_and_the_file_is_made_anew(
+    sqlite_url: str, tmp_path: Path, then: str
+) -> None:
+    file, real = tmp_path / "facts", tmp_path / "facts-1.duckdb"
+    with open_store(sqlite_url) as store:
+        feed(store, [EVENTS])
+        with refreshed(store, file) as facts:
+            right = fact_rows(facts)
+        _damage_a_block(real)
+        facts = Facts(store.database, file, clock=store.clock)
+        assert not facts.refresh()  # what is read at the opening is whole
+        with pytest.raises(Transient) as refused:
+            fact_rows(facts)
+        assert refused.value.code == "facts_damaged"
+        if then == "it is closed":  # as an export does after a refusal
+            facts.close()
+            facts = Facts(store.database, file, clock=store.clock)
+        facts.refresh()
+        assert fact_rows(facts) == right
+        facts.close()
+    assert len(list(tmp_path.glob("facts-*.duckdb"))) == 1
+
+
 def test_a_file_that_another_process_has_open_is_refused_with_what_to_do(
     sqlite_url: str, tmp_path: Path
 ) -> None:

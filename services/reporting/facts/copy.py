@@ -35,6 +35,8 @@ _DISK: Final = (
     "Too many open files",
     "Input/output error",
 )
+_DAMAGED: Final = ("Corrupt database file", "Could not read")
+"""What DuckDB says of a block that is not what was written."""
 _LOCKED: Final = ("Could not set lock", "lock on file", "being used by another process")
 
 
@@ -44,7 +46,7 @@ class Unusable(Exception):
 
 class Copy:
     """Thread-safe for many readers and one writer. Raises Transient (`facts_file_busy`,
-    `facts_disk`) and Unusable."""
+    `facts_disk`, `facts_damaged`) and Unusable."""
 
     def __init__(self, file: Path | None, connection: duckdb.DuckDBPyConnection) -> None:
         self.file = file
@@ -52,6 +54,8 @@ class Copy:
         self._readers = 0
         self._closing = False
         self._guard = threading.Lock()
+        self.damaged = False
+        """A block of the file was read that is not what was written: it must be made anew."""
         self.schemas = {name: _schema(connection, name) for name in TABLES}
         query = "SELECT coalesce(max(ticket), 0), current_database() FROM tickets"
         row = connection.execute(query).fetchone()
@@ -107,11 +111,27 @@ class Copy:
         try:
             cursor.begin()
             yield cursor
+        except duckdb.Error as error:
+            failure = self._failed(error)
+            if self.damaged or not self.healthy:
+                raise failure from error
+            raise
         finally:
             with suppress(duckdb.Error):
                 cursor.rollback()
             cursor.close()
             self._left()
+
+    def _failed(self, error: duckdb.Error) -> Transient:
+        self.damaged |= any(mark in str(error) for mark in _DAMAGED)
+        if not self.damaged:
+            return Transient("facts_disk", str(error)[:300])
+        return Transient(
+            "facts_damaged",
+            f"the file of the fact tables is damaged and is being made anew; ask again ({error})"[
+                :300
+            ],
+        )
 
     @contextmanager
     def aside(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -144,7 +164,7 @@ class Copy:
         except duckdb.Error as error:
             with suppress(duckdb.Error):
                 cursor.rollback()
-            raise Transient("facts_disk", str(error)[:300]) from error
+            raise self._failed(error) from error
         except BaseException:
             with suppress(duckdb.Error):
                 cursor.rollback()

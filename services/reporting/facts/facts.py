@@ -200,6 +200,10 @@ class Facts:
             live = self._live
             if live is None:
                 live = self._open()
+            if live.copy.damaged:
+                log.warning("facts_made_anew", reason="damaged", file=str(live.copy.file))
+                self._switch(self._make())
+                return True
             try:
                 changed = follow(
                     self._database,
@@ -214,7 +218,7 @@ class Facts:
                 self._switch(self._make())
                 return True
             except Transient:
-                if not live.copy.healthy:
+                if not live.copy.healthy and not live.copy.damaged:
                     self._live = None  # opened anew next time
                     live.copy.close()
                 raise
@@ -367,6 +371,8 @@ class Facts:
         live, self._live = self._live, None
         if live is not None:
             live.copy.close()
+            if live.copy.damaged and live.copy.file is not None:
+                remove(live.copy.file)
 
 
 def _number(file: Path) -> int:
