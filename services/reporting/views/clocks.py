@@ -34,6 +34,14 @@ CLOCKS = Table(
 `started`, `warned`, `breached`, `satisfied` and `kept` (satisfied without a breach) count them all."""
 
 Index("clocks_breached", CLOCKS.c.metric, CLOCKS.c.breached)
+_RUNNING = CLOCKS.c.state == "running"
+Index(
+    "clocks_due",
+    CLOCKS.c.due_us,
+    CLOCKS.c.ticket_id,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
+)
 
 State = Literal["running", "paused", "satisfied", "cancelled"]
 
