@@ -17,6 +17,7 @@ from services.reporting.page.behind import as_csv, tickets_behind
 from services.reporting.page.charts import Series
 from services.reporting.page.i18n import Reader, reading
 from services.reporting.page.say import bucket, bucket_long, change, figure, key, span
+from services.reporting.page.tickets import asked
 from services.reporting.page.tiles import line
 from services.reporting.page.view import Period, View, period_of, view_of
 from services.reporting.report.ask import question_of
@@ -62,6 +63,8 @@ def test_a_view_is_what_the_address_says_and_gives_the_address_back() -> None:
         ({"from": "2026-03-02", "to": "2026-03-01"}, "ends before"),
         ({"zone": "../etc/passwd"}, "passwd"),
         ({"zone": "Mars/Phobos"}, "Mars"),
+        ({"zone": "localtime"}, "localtime"),
+        ({"zone": "posix/Europe/Madrid"}, "posix"),
         ({"priority": "urgent"}, "priority"),
         ({"category": "x" * 201}, "category"),
         ({"group": "a\0b"}, "group"),
@@ -74,6 +77,14 @@ def test_what_makes_no_sense_is_named_and_left_out(given: dict[str, str], named:
     view = view_of({**given, "channel": "chat"})
     assert named in " ".join(view.problems)
     assert view == View(filters=(("channel", "chat"),))
+
+
+@pytest.mark.parametrize("cursor", ["zz", "é", "MTox" * 200, "MQ"])
+def test_a_cursor_that_no_list_gave_is_named_and_left_out(cursor: str) -> None:
+    wanted = asked({"cursor": cursor, "priority": "high"})
+    assert "cursor" in wanted.problem
+    assert wanted.filters == {"priority": "high"}
+    assert wanted.query.cursor is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from libs.events import Channel, Priority, Status
+from libs.runtime.errors import Poison
 from libs.runtime.store import ServiceStore
 from services.reporting.page.desk import Desk
 from services.reporting.page.frame import Frame, fragment, frame, look_again, meet, named, update
@@ -19,7 +20,7 @@ from services.reporting.page.i18n import gettext as _
 from services.reporting.page.live_table import LiveTable, cell, linked, text
 from services.reporting.page.parts import duration, link, moment, number, word
 from services.reporting.query import TicketQuery
-from services.reporting.views.lists import Json, list_tickets
+from services.reporting.views.lists import Json, list_tickets, opened
 from services.reporting.views.positions import stamp
 
 PATH: Final = "/tickets"
@@ -60,14 +61,28 @@ def asked(parameters: Mapping[str, str]) -> Asked:
     given: dict[str, Any] = {name: value for name, value in parameters.items() if value.strip()}
     given.pop("lang", None)
     given["limit"] = PER_PAGE
+    wrong: set[str] = set()
     try:
-        return Asked(TicketQuery.model_validate(given), "")
+        query = TicketQuery.model_validate(given)
     except ValidationError as error:
         wrong = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
-        rest = {name: value for name, value in given.items() if name not in wrong}
-        names = ", ".join(sorted(name[:40] for name in wrong))
-        problem = _("this filter was not understood and is left out: {names}").format(names=names)
-        return Asked(TicketQuery.model_validate(rest), problem)
+        query = TicketQuery.model_validate({n: v for n, v in given.items() if n not in wrong})
+    if query.cursor and not _is_cursor(query.cursor):
+        wrong.add("cursor")
+        query = query.model_copy(update={"cursor": None})
+    if not wrong:
+        return Asked(query, "")
+    names = ", ".join(sorted(name[:40] for name in wrong))
+    problem = _("this filter was not understood and is left out: {names}").format(names=names)
+    return Asked(query, problem)
+
+
+def _is_cursor(text: str) -> bool:
+    try:
+        opened(text)
+    except Poison:
+        return False
+    return True
 
 
 async def tickets_page(request: Request, desk: Desk) -> None:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from libs.events import Channel, Priority
+from libs.runtime.errors import Poison
 from services.reporting.domain import HOUR_US, instant_of, microseconds
 from services.reporting.page.i18n import N_
 from services.reporting.page.i18n import gettext as _
 from services.reporting.page.parts import link
 from services.reporting.report.model import Granularity, TimeKind
+from services.reporting.report.zones import zone_of
 
 RANGES: Final = {
     "24h": N_("24 hours"),
@@ -124,8 +126,8 @@ def _date(given: Mapping[str, str], name: str, problems: list[str]) -> date | No
 def _zone(given: Mapping[str, str], problems: list[str]) -> str:
     name = given.get("zone", "UTC")
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(name)
+    except Poison:
         problems.append(_("there is no time zone {value}").format(value=name[:40]))
         return "UTC"
     return name

@@ -102,7 +102,7 @@ def list_tickets(
     """
     query = _with_names(select(TICKETS, _BREACHES)).where(*wanted.conditions())
     if cursor is not None:
-        created_us, ticket_id = _opened(cursor)
+        created_us, ticket_id = opened(cursor)
         query = query.where(
             or_(
                 _T.created_us < created_us,
@@ -253,7 +253,8 @@ def _cursor(created_us: int, ticket_id: str) -> str:
     return base64.urlsafe_b64encode(f"{created_us}:{ticket_id}".encode()).decode().rstrip("=")
 
 
-def _opened(cursor: str) -> tuple[int, str]:
+def opened(cursor: str) -> tuple[int, str]:
+    """Where the page that a cursor stands for begins. Raises Poison (422, `bad_cursor`)."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode()
