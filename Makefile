@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types kafka prometheus bench clean
+.PHONY: help setup demo test equality lint format types kafka prometheus bench clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: setup ## A simulated desk for a minute: services, people, dashboard
 
 test: setup ## All tests; what needs Apache Kafka or PostgreSQL skips where there is none
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+equality: setup ## Two public logs, whole: every figure by the services and by pandas (minutes)
+	BITACORA_TEST_WHOLE=1 $(BIN)/python -m pytest tests/bench/test_equality.py -k whole
 
 lint: setup ## Style and format
 	$(BIN)/python -m ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def test_the_sample_is_equal() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
+@pytest.mark.skipif(
+    not os.environ.get("BITACORA_TEST_WHOLE"),
+    reason="takes minutes for each log: `make equality` runs it",
+)
 @pytest.mark.skipif(not WHOLE, reason=f"no whole log in {data_folder()}: set BITACORA_TEST_DATA")
 @pytest.mark.parametrize("source", WHOLE, ids=lambda source: str(source.name))
 def test_a_whole_log_is_equal(source: Source) -> None:
