@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from libs.events import sla
 from services.reporting.domain.facts import decode as d
@@ -42,7 +42,7 @@ def fold_clocks(events: Sequence[HistoryRow], holder_at: Callable[[int], Holder]
     latest: dict[str, int] = {}
     said: dict[tuple[str, int], tuple[HistoryRow, str | None]] = {}
     for event in events:
-        change, read = _KNOWN.get(event[1]) or _find(event[1])
+        change, read = _CHANGES[event[1]]
         made = read(event[5])
         if made is None:
             continue
@@ -117,26 +117,15 @@ def _instant(text: str | None) -> int | None:
     return None if text is None else instant_us(text)
 
 
-_CHANGES: Final[dict[str, Callable[[Verdict, Any], None]]] = {
-    sla.ClockStarted.TYPE: _started,
-    sla.ClockPaused.TYPE: _paused,
-    sla.ClockResumed.TYPE: _resumed,
-    sla.ClockRetargeted.TYPE: _retargeted,
-    sla.SlaWarning.TYPE: _same,
-    sla.SlaBreached.TYPE: _breached,
-    sla.ClockSatisfied.TYPE: _satisfied,
-    sla.ClockCancelled.TYPE: _cancelled,
-}
-
-_Change = tuple[Callable[[Verdict, Any], None], Callable[[str], Any]]
-_NOTHING: Final[_Change] = (_same, lambda _: None)
-_KNOWN: Final[dict[str, _Change]] = {}
-_KNOWN_MAX: Final = 1024
-
-
-def _find(name: str) -> _Change:
-    change, read = _CHANGES.get(d.present_name(name)), d.reader_of(name)
-    found = _NOTHING if change is None or read is None else (change, read)
-    if len(_KNOWN) < _KNOWN_MAX:
-        _KNOWN[name] = found
-    return found
+_CHANGES: Final = d.Changes(
+    {
+        sla.ClockStarted.TYPE: _started,
+        sla.ClockPaused.TYPE: _paused,
+        sla.ClockResumed.TYPE: _resumed,
+        sla.ClockRetargeted.TYPE: _retargeted,
+        sla.SlaWarning.TYPE: _same,
+        sla.SlaBreached.TYPE: _breached,
+        sla.ClockSatisfied.TYPE: _satisfied,
+        sla.ClockCancelled.TYPE: _cancelled,
+    }
+)

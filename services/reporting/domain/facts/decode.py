@@ -8,9 +8,9 @@ both ways always give the same values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
@@ -288,3 +288,26 @@ def _through_the_contract(name: str, shape: type[Struct]) -> Callable[[str], Any
         return decode_json(written, type=shape)
 
     return read
+
+
+Change = tuple[Callable[[Any, Any], None], Callable[[str], Any]]
+"""What an event type does to a state, and what reads its data (None: it counts as unknown)."""
+
+NOTHING: Final[Change] = (lambda _state, _event: None, lambda _data: None)
+
+
+class Changes(dict[str, Change]):
+    """Type name → Change, NOTHING for types that no fact follows from. A name that was seen before
+    costs one look-up; names are kept up to a limit, since streams may hold any."""
+
+    KEPT: ClassVar[int] = 1024
+
+    def __init__(self, functions: Mapping[str, Callable[[Any, Any], None]]) -> None:
+        self._functions = functions
+
+    def __missing__(self, name: str) -> Change:
+        change, read = self._functions.get(present_name(name)), reader_of(name)
+        found = NOTHING if change is None or read is None else (change, read)
+        if len(self) < self.KEPT:
+            self[name] = found
+        return found

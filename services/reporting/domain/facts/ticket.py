@@ -12,7 +12,7 @@ solved it: what measures resolutions leaves it out, what balances the backlog do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from libs.events import ticket as t
@@ -178,8 +178,8 @@ def fold_ticket(events: Sequence[HistoryRow]) -> TicketState | None:
             continue
         s.event = event
         s.sequence, s.updated_us = event[0], event[2]
-        known = _KNOWN.get(event[1]) or _find(event[1])
-        if known is not _NOTHING:
+        known = _CHANGES[event[1]]
+        if known is not d.NOTHING:
             change, read = known
             made = read(event[5])
             if made is not None:
@@ -353,31 +353,20 @@ def _activated(s: TicketState, _: Any) -> None:
     s.live = True
 
 
-_Change = tuple[Callable[[TicketState, Any], None], Callable[[str], Any]]
-
-_CHANGES: Final[dict[str, Callable[[TicketState, Any], None]]] = {
-    t.TicketCreated.TYPE: _created_again,
-    t.MessageAdded.TYPE: _message,
-    t.Assigned.TYPE: _assigned,
-    t.Unassigned.TYPE: _unassigned,
-    t.StatusChanged.TYPE: _status,
-    t.PriorityChanged.TYPE: _priority,
-    t.CategoryChanged.TYPE: _category,
-    t.TagsChanged.TYPE: _tags,
-    t.Escalated.TYPE: _escalated,
-    t.TicketMerged.TYPE: _merged,
-    t.TicketLinked.TYPE: _linked,
-    t.SatisfactionRated.TYPE: _rated,
-    t.ImportedTicketActivated.TYPE: _activated,
-}
-_NOTHING: Final[_Change] = (lambda _s, _e: None, lambda _: None)
-_KNOWN: Final[dict[str, _Change]] = {}
-_KNOWN_MAX: Final = 1024
-
-
-def _find(name: str) -> _Change:
-    change, read = _CHANGES.get(d.present_name(name)), d.reader_of(name)
-    found = _NOTHING if change is None or read is None else (change, read)
-    if len(_KNOWN) < _KNOWN_MAX:
-        _KNOWN[name] = found
-    return found
+_CHANGES: Final = d.Changes(
+    {
+        t.TicketCreated.TYPE: _created_again,
+        t.MessageAdded.TYPE: _message,
+        t.Assigned.TYPE: _assigned,
+        t.Unassigned.TYPE: _unassigned,
+        t.StatusChanged.TYPE: _status,
+        t.PriorityChanged.TYPE: _priority,
+        t.CategoryChanged.TYPE: _category,
+        t.TagsChanged.TYPE: _tags,
+        t.Escalated.TYPE: _escalated,
+        t.TicketMerged.TYPE: _merged,
+        t.TicketLinked.TYPE: _linked,
+        t.SatisfactionRated.TYPE: _rated,
+        t.ImportedTicketActivated.TYPE: _activated,
+    }
+)
