@@ -64,6 +64,11 @@ class Ids:
         return sum(len(bucket) - len(set(bucket)) for bucket in self._buckets)
 
 
+AGAIN: Final = (
+    "; remove it if it is there and run `bitacora export facts` again, which writes it anew"
+)
+
+
 def verify_files(folder: Path, progress: Ticker) -> Verdict:
     """Check every file against the manifests, and that every event is there once.
 
@@ -116,7 +121,7 @@ def _check_part(folder: Path, part: Part, verdict: Verdict, ids: Ids) -> None:
 def _check_facts(folder: Path, manifest: FactsManifest, verdict: Verdict) -> None:
     for part in manifest.files:
         path = folder / part.path
-        if _changed(path, part.bytes, part.sha256, part.path, verdict):
+        if _changed(path, part.bytes, part.sha256, part.path, verdict, AGAIN):
             continue
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
@@ -128,11 +133,13 @@ def _check_facts(folder: Path, manifest: FactsManifest, verdict: Verdict) -> Non
         verdict.wrong(f"{name} is not in the manifest: an export was interrupted; run it again")
 
 
-def _changed(path: Path, size: int, sha256: str, name: str, verdict: Verdict) -> bool:
+def _changed(
+    path: Path, size: int, sha256: str, name: str, verdict: Verdict, remedy: str = ""
+) -> bool:
     if not path.exists():
-        verdict.wrong(f"{name} is missing")
+        verdict.wrong(f"{name} is missing{remedy}")
     elif path.stat().st_size != size or sha256_of(path) != sha256:
-        verdict.wrong(f"{name} was changed or damaged: its checksum differs")
+        verdict.wrong(f"{name} was changed or damaged: its checksum differs{remedy}")
     else:
         return False
     return True

@@ -200,6 +200,16 @@ def test_the_command(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
         checked = CliRunner().invoke(app, ["export", "verify", str(tmp_path / "out"), "--json"])
         assert json.loads(checked.stdout)["ok"] is True
 
+        part = next((tmp_path / "out" / "facts" / "activities").glob("*/*.parquet"))
+        part.write_bytes(bytes(part.stat().st_size))
+        checked = CliRunner().invoke(app, ["export", "verify", str(tmp_path / "out")])
+        assert checked.exit_code == FAILED
+        assert "remove it if it is there and run `bitacora export facts`" in checked.stderr
+        part.unlink()
+        CliRunner().invoke(app, ["export", "facts", *folder])
+        checked = CliRunner().invoke(app, ["export", "verify", str(tmp_path / "out"), "--json"])
+        assert json.loads(checked.stdout)["ok"] is True
+
 
 def test_without_a_database_it_says_so(tmp_path: Path) -> None:
     folder = ["--to", str(tmp_path / "out"), "--data-dir", str(tmp_path)]
