@@ -160,7 +160,7 @@ def values_of(
         return [None if row["tier"] is None else str(row["tier"])]
     if dimension == "sla_metric":
         return [row["metric"]]
-    if dimension == "rating":
+    if dimension in ("rating", "cause"):
         return [row["detail"]]
     if dimension == "handling_minutes":
         own = metric in ("satisfaction", "ratings")

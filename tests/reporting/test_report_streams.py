@@ -13,9 +13,10 @@ from libs.events import ticket as t
 from libs.events.base import Channel
 from services.reporting.domain import microseconds
 from services.reporting.facts.facts import Facts
+from services.reporting.report.drill import facts_of as facts_behind
 from services.reporting.report.engine import look, run
 from services.reporting.report.model import Report, ReportQuery
-from tests.reporting.house import NOW, facts_of
+from tests.reporting.house import NOW, facts_of, feed, open_store, refreshed
 from tests.reporting.streams import START, Desk, batches, by_time, envelope
 
 TICKET = "00000000-0000-4000-8000-000000000001"
@@ -99,3 +100,37 @@ def _seconds(ticket: Ticket) -> int:
     assert ticket.first_replied_at is not None
     assert ticket.created_at is not None
     return int((ticket.first_replied_at - ticket.created_at).total_seconds())
+
+
+def test_pages_of_facts_go_on_in_another_copy_of_the_tables(sqlite_url: str) -> None:
+    """As after a rebuild, or in another process: tickets have other numbers there."""
+    ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(1, 8)]
+    made = {
+        ticket_id: envelope(
+            ticket_id,
+            1,
+            t.TicketCreated(
+                number=number, subject="s", requester=t.Requester(id="r"), channel=Channel.EMAIL
+            ),
+            START,
+        )
+        for number, ticket_id in enumerate(ids, start=1)
+    }
+    query = ReportQuery(("created",))
+    listed: list[str] = []
+    after: str | None = None
+    with open_store(sqlite_url) as store, refreshed(store) as followed:
+        for ticket_id in random.Random(4).sample(ids, len(ids)):
+            feed(store, [[made[ticket_id]]])
+            followed.refresh()
+        with refreshed(store) as loaded:
+            for facts in (followed, loaded, followed, loaded):
+                with facts.reading() as reading:
+                    known = look(reading.cursor, stamp=1, recorded_us=None, now_us=None)
+                    found = facts_behind(
+                        reading.cursor, query, known, bucket_us=None, keys=(), limit=2, after=after
+                    )
+                listed += [fact.ticket_id for fact in found.facts]
+                after = found.next
+    assert listed == ids
+    assert after is None

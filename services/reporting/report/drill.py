@@ -174,29 +174,39 @@ def _present(
 
 
 def _page(cursor: Cursor, picked: Picked, limit: int, after: str | None) -> list[tuple[Any, ...]]:
+    """In the order of time, then of tickets' ids: their numbers are those of one copy of the tables, and
+    the next page may be asked of another one. Ids are looked up only for what lies in reach of the page."""
     values = Values()
     values.bound.update(picked.values.bound)
-    where = ""
+    later = since = within = ""
+    begin = "NULL"
     if after is not None:
-        moment, ticket, tie = (values.bind(part) for part in _opened(after))
-        where = f"WHERE (p.moment, p.ticket, p.tie) > ({moment}, {ticket}, {tie})"
+        begin, ticket_id, tie = (values.bind(part) for part in _opened(after))
+        later, since = f"WHERE moment > {begin}", f"moment >= {begin} AND"
+        within = f"WHERE (moment, id, tie) > ({begin}, {ticket_id}, {tie})"
+    reach = f"SELECT moment FROM picked {later} ORDER BY moment LIMIT {limit + 1}"
+    details = "".join(f", d_{name}" for name in picked.details)
     rows: list[tuple[Any, ...]] = cursor.execute(
-        f"""WITH page AS (
-            SELECT * FROM ({picked.sql}) p {where} ORDER BY moment, ticket, tie LIMIT {limit + 1})
-        SELECT p.moment, p.ticket, p.tie, t.id, t.number, p.value{"".join(f", p.d_{d}" for d in picked.details)}
-        FROM page p LEFT JOIN tickets t ON t.ticket = p.ticket ORDER BY 1, 2, 3""",
+        f"""WITH picked AS NOT MATERIALIZED ({picked.sql}), near AS (
+            SELECT * FROM picked
+            WHERE {since} moment <= coalesce((SELECT max(moment) FROM ({reach})), {begin})),
+        named AS (
+            SELECT near.*, coalesce(t.id, '') AS id, t.number
+            FROM near LEFT JOIN tickets t ON t.ticket = near.ticket)
+        SELECT moment, id, tie, number, value{details} FROM named {within}
+        ORDER BY moment, id, tie LIMIT {limit + 1}""",
         values.bound,
     ).fetchall()
     return rows
 
 
 def _fact(picked: Picked, row: tuple[Any, ...]) -> Fact:
-    said = dict(zip(picked.details, row[6:], strict=True))
+    said = dict(zip(picked.details, row[5:], strict=True))
     return Fact(
-        ticket_id=row[3],
-        number=row[4],
+        ticket_id=row[1],
+        number=row[3],
         at_us=row[0],
-        value=row[5],
+        value=row[4],
         detail={name: value for name, value in said.items() if value is not None},
     )
 
@@ -205,12 +215,12 @@ def _cursor(row: tuple[Any, ...]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(list(row[:3]))).decode().rstrip("=")
 
 
-def _opened(cursor: str) -> tuple[int, int, str]:
+def _opened(cursor: str) -> tuple[int, str, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        moment, ticket, tie = orjson.loads(base64.urlsafe_b64decode(padded))
-        if type(moment) is int and type(ticket) is int and type(tie) is str:
-            return moment, ticket, tie
+        moment, ticket_id, tie = orjson.loads(base64.urlsafe_b64decode(padded))
+        if type(moment) is int and type(ticket_id) is str and type(tie) is str:
+            return moment, ticket_id, tie
     except (ValueError, TypeError):
         pass
     raise Poison("bad_cursor", "the cursor is not one that this query gave")
