@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from libs.runtime.database import Database
-from libs.runtime.errors import Transient
+from libs.runtime.errors import Failure, Transient
 
 ASK_AGAIN_S = 0.2
 
@@ -29,8 +29,11 @@ async def nobody_else() -> None:
 
 
 @contextlib.asynccontextmanager
-async def only_one(database: Database, name: str) -> AsyncIterator[StillOnly]:
-    """Held by one process per database and `name`; waits as long as another one holds it.
+async def only_one(
+    database: Database, name: str, *, refusal: Failure | None = None
+) -> AsyncIterator[StillOnly]:
+    """Held by one process per database and `name`; waits as long as another one holds it, or raises
+    `refusal` then, if one is given.
 
     Raises Transient when the database cannot be reached.
     """
@@ -38,16 +41,22 @@ async def only_one(database: Database, name: str) -> AsyncIterator[StillOnly]:
         path = Path(f"{database.url.database}.{name}.lock")
         with path.open("w") as file:  # noqa: ASYNC230 - opened once, empty
             while not _try_flock(file):
-                await asyncio.sleep(ASK_AGAIN_S)
+                await _again(refusal)
             yield nobody_else
         return
     lock = _AdvisoryLock(database.engine, crc32(name.encode()))
     try:
         while not await lock.ask():
-            await asyncio.sleep(ASK_AGAIN_S)
+            await _again(refusal)
         yield lock.check
     finally:
         await asyncio.shield(lock.release())
+
+
+async def _again(refusal: Failure | None) -> None:
+    if refusal is not None:
+        raise refusal
+    await asyncio.sleep(ASK_AGAIN_S)
 
 
 class _AdvisoryLock:

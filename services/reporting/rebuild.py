@@ -20,6 +20,7 @@ from libs.runtime.clock import RealClock, monotonic_s
 from libs.runtime.consume import Record
 from libs.runtime.database import Database
 from libs.runtime.errors import Rejected
+from libs.runtime.onlyone import only_one
 from libs.runtime.topiclog import TopicLog, open_topics
 from services.reporting.compare import TableDifference, compare_tables
 from services.reporting.facts.facts import CALENDAR
@@ -67,6 +68,11 @@ class RebuildReport:
         return not self.figures and all(table.equal for table in tables)
 
 
+_RUNNING: Final = Rejected(
+    "rebuild_running", "another rebuild of these tables is on its way; wait until it is done"
+)
+
+
 async def rebuild(
     database_url: str,
     bootstrap: str,
@@ -79,14 +85,18 @@ async def rebuild(
 
     Blocks the event loop while it writes: for a process of its own. An interrupted rebuild leaves
     the live tables as they were; the next one begins anew. Raises Transient when the database is
-    away, KafkaError when the broker is, Rejected (`topics_incomplete`) when the live tables know
-    events that the topics have lost, so that a switch would lose them.
+    away, KafkaError when the broker is, Rejected: `topics_incomplete` when the live tables know
+    events that the topics have lost, so that a switch would lose them; `rebuild_running` when another
+    process is at it, because there is one place beside the live tables.
     """
     live = Database(database_url)
     report, began_s = RebuildReport(), monotonic_s()
     try:
-        with _few_collections(), closing(Shadow(live, RealClock())) as shadow:
-            async with open_topics(bootstrap, TOPICS) as log:
+        async with (
+            only_one(live, "rebuild", refusal=_RUNNING),
+            open_topics(bootstrap, TOPICS) as log,
+        ):
+            with _few_collections(), closing(Shadow(live, RealClock())) as shadow:
                 await _compare(live, shadow, log, report, progress, calendar)
                 report.seconds = round(monotonic_s() - began_s, 3)
                 report.events_per_second = round(report.events / max(report.seconds, 0.001))

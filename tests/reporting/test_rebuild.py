@@ -17,6 +17,7 @@ from libs.runtime.consume import ConsumerTables, StreamApplier
 from libs.runtime.database import Database
 from libs.runtime.errors import Rejected
 from libs.runtime.kafka import ensure_topics, producer
+from libs.runtime.onlyone import only_one
 from libs.runtime.store import ServiceStore
 from libs.runtime.topiclog import read_topics
 from services.reporting.handlers import TOPICS as READ
@@ -144,6 +145,16 @@ async def test_the_switch_brings_a_service_that_was_behind_to_the_end_and_it_goe
         assert await live.consume(embedded_kafka.bootstrap) == 0
         await publish(embedded_kafka, later)
         assert await live.consume(embedded_kafka.bootstrap) == len(later)
+        assert (await rebuild(database_url, embedded_kafka.bootstrap)).ok
+
+
+async def test_one_at_a_time(embedded_kafka: Kafka, database_url: str) -> None:
+    async with desk(embedded_kafka, database_url) as live:
+        await live.consume(embedded_kafka.bootstrap)
+        async with only_one(live.store.database, "rebuild"):
+            with pytest.raises(Rejected) as refused:
+                await rebuild(database_url, embedded_kafka.bootstrap, replace=True)
+        assert refused.value.code == "rebuild_running"
         assert (await rebuild(database_url, embedded_kafka.bootstrap)).ok
 
 
