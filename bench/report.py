@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,31 +47,52 @@ def sentence(found: dict[str, Any]) -> str:
 
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Markdown: one row per result, and the machine below."""
-    lines = ["| benchmark | ours | beside | ratio | goal |", "|---|---|---|---|---|"]
-    for one in found:
-        beside = "; ".join(
-            f"{name}: {figure(value)} {one['unit']}" for name, value in one["peers"].items()
-        )
-        ratio = "" if one["ratio"] is None else figure(one["ratio"])
-        notes = "".join(f"<br>{note}" for note in one["notes"])
-        lines.append(
-            f"| `{one['name']}`: {one['what']} | {figure(one['ours'])} {one['unit']}{notes}"
-            f" | {beside} | {ratio} | {goal_of(one)} |"
-        )
     machines = {
         f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, Python {m['python']}"
         for m in (one["machine"] for one in found)
     }
-    loads = ", ".join(f"`{one['name']}` {one['machine']['load_1_min']}" for one in found)
-    lines += ["", f"Machine: {'; '.join(sorted(machines))}. Load average at the end: {loads}."]
-    return "\n".join(lines)
+    loads = {one["name"]: str(one["machine"]["load_1_min"]) for one in found}
+    return _lines([row(one) for one in found], "; ".join(sorted(machines)), loads)
+
+
+def row(one: dict[str, Any]) -> str:
+    """One result as a row of the table."""
+    beside = "; ".join(
+        f"{name}: {figure(value)} {one['unit']}" for name, value in one["peers"].items()
+    )
+    ratio = "" if one["ratio"] is None else figure(one["ratio"])
+    notes = "".join(f"<br>{note}" for note in one["notes"])
+    return (
+        f"| `{one['name']}`: {one['what']} | {figure(one['ours'])} {one['unit']}{notes}"
+        f" | {beside} | {ratio} | {goal_of(one)} |"
+    )
+
+
+def _lines(rows: Sequence[str], machines: str, loads: Mapping[str, str]) -> str:
+    said = ", ".join(f"`{name}` {load}" for name, load in loads.items())
+    head = ["| benchmark | ours | beside | ratio | goal |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows, "", f"Machine: {machines}. Load average at the end: {said}."])
 
 
 def write_table(page: Path, results: Path, names: Sequence[str]) -> None:
-    """Put the table of the latest results between the marks of `page`. Raises ValueError."""
+    """Put the latest results between the marks of `page`; a benchmark without a result keeps its row.
+    Raises ValueError."""
     files = [results / f"{name}.json" for name in names]
     found = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
-    write_between(page, BEGIN, END, table(found))
+    new = table(found).splitlines()
+    if not found:
+        return
+    old = page.read_text("utf-8").partition(BEGIN)[2].partition(END)[0].splitlines()
+    rows = {match[1]: line for line in (*old, *new) if (match := _ROW.match(line))}
+    loads = dict(_LOAD.findall("".join((*old[-1:], "\n", new[-1]))))
+    machines = new[-1].partition("Machine: ")[2].partition(". Load average")[0]
+    kept = [name for name in names if name in rows]
+    text = _lines([rows[name] for name in kept], machines, {n: loads.get(n, "?") for n in kept})
+    write_between(page, BEGIN, END, text)
+
+
+_ROW: Final = re.compile(r"\| `(\w+)`: ")
+_LOAD: Final = re.compile(r"`(\w+)` ([\d.]*\d)")
 
 
 def write_between(page: Path, begin: str, end: str, text: str) -> None:

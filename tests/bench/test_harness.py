@@ -100,9 +100,15 @@ def test_the_table_replaces_only_the_table(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| `x`: a thing | 50 s | a peer: 5 s | 10 | ≤ 60 s: met |" in text
+    (tmp_path / "x.json").unlink()
+    (tmp_path / "y.json").write_text(json.dumps(result(name="y").as_json()), "utf-8")
+    write_table(page, tmp_path, ["x", "y"])
+    both = page.read_text("utf-8")
+    assert "| `x`: a thing | 50 s | a peer: 5 s | 10 | ≤ 60 s: met |\n| `y`: a thing |" in both
+    assert both.count("Load average at the end: `x` ") == 1
     page.write_text("no marks", "utf-8")
     with pytest.raises(ValueError, match="must hold"):
-        write_table(page, tmp_path, ["x"])
+        write_table(page, tmp_path, ["y"])
 
 
 def test_the_page_has_its_marks() -> None:
