@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.equality.plain.incidents import PRIORITY, STATUS
+
 TARGETS_H = {
     "first_reply": {"critical": 1, "high": 4, "medium": 8, "low": 20},
     "requester_wait": {"critical": 4, "high": 8, "medium": 24, "low": 45},
@@ -37,17 +39,6 @@ PAUSED_BY = {
 CLOSED = ("2016-03-24", "2016-03-25", "2016-05-02", "2016-12-26")
 SHIFTS = (("08:00", "13:00"), ("14:00", "18:00"))
 ZONE = "Europe/Madrid"
-STATUS = {
-    "New": "new",
-    "Active": "open",
-    "Awaiting User Info": "pending",
-    "Awaiting Vendor": "on_hold",
-    "Awaiting Problem": "on_hold",
-    "Awaiting Evidence": "on_hold",
-    "Resolved": "solved",
-    "Closed": "closed",
-}
-PRIORITY = {"1": "critical", "2": "high", "3": "medium", "4": "low", "5": "low"}
 ENDED = ("solved", "closed")
 
 
